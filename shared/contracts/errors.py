@@ -1,0 +1,60 @@
+"""Every `code` a client can meet, with its HTTP status and what to do next; `docs/errors.md` is rendered from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCode:
+    """`status`: of the HTTP answer; None where the code appears only in events or message errors."""
+
+    code: str
+    status: int | None
+    title: str
+    advice: str
+
+
+_ALL = (
+    ErrorCode("MALFORMED", 400, "The request cannot be read", "Send valid UTF-8 JSON of the documented form."),
+    ErrorCode("TOO_LARGE", 400, "An event is too large", "Keep text <= 16,384 characters, attachments <= 10, an event <= 256 KiB."),
+    ErrorCode("BAD_CURSOR", 400, "The page cursor is not ours", "Start again without `after`."),
+    ErrorCode("UNAUTHENTICATED", 401, "No valid token", "Send `Authorization: Bearer <token>` with a fresh token."),
+    ErrorCode("BAD_SIGNATURE", 401, "The webhook signature does not verify", "Sign id.timestamp.body with the channel's secret; check the clock (5 min)."),
+    ErrorCode("FORBIDDEN", 403, "Your role does not allow this", "Ask an owner or a manager of the workspace."),
+    ErrorCode("DEACTIVATED", 403, "This member is deactivated", "Ask an owner or a manager of the workspace."),
+    ErrorCode("NOT_FOUND", 404, "There is no such thing here", "Check the id; ids of other workspaces do not exist for you."),
+    ErrorCode("METHOD_NOT_ALLOWED", 405, "This path has no such method", "See the `Allow` header."),
+    ErrorCode("BOT_ACTIVE", 409, "The chatbot is answering", "Disable it first, or send with `disable_bot: true`."),
+    ErrorCode("STALE_VIEW", 409, "A colleague answered meanwhile", "Read the missed messages, then send with a new `last_seen_seq`, or `force: true`."),
+    ErrorCode("CONFLICT", 409, "It was changed meanwhile", "Read the current state and decide again."),
+    ErrorCode("NO_BOT", 409, "The channel has no bot", "Add one to the channel's settings first."),
+    ErrorCode("EXPIRED", 409, "The command came too late", "Send it again with a new Idempotency-Key."),
+    ErrorCode("MEDIA_NOT_READY", 409, "An attachment is not ready", "Wait for `media.ready`, then send again."),
+    ErrorCode("MISSING_VALUE", 409, "A variable has no value for this contact", "Fill in the named variables."),
+    ErrorCode("DELIVERIES_OPEN", 409, "Messages are still on their way through this channel", "Wait until they are delivered, or cancel them."),
+    ErrorCode("BODY_TOO_LARGE", 413, "The body is too large", "Send fewer or smaller events per request."),
+    ErrorCode("UNSUPPORTED_MEDIA_TYPE", 415, "The content type is not accepted", "Send `application/json`."),
+    ErrorCode("INVALID", 422, "A field is not valid", "See `errors`: each names its field."),
+    ErrorCode("UNKNOWN_MEMBER", 422, "There is no such active member", "Choose one of `GET /v1/members`."),
+    ErrorCode("UNKNOWN_KIND", 422, "There is no such channel kind", "Choose one of the documented kinds."),
+    ErrorCode("URL_NOT_ALLOWED", 422, "This URL may not be called", "Use https and a public address."),
+    ErrorCode("UNKNOWN_MEDIA", 422, "There is no such media", "Upload it first, then send its `media_id`."),
+    ErrorCode("KEY_REUSED", 422, "This Idempotency-Key was used with another body", "Use a new key for a new request."),
+    ErrorCode("TOO_MANY_REQUESTS", 429, "Too many requests", "Wait as long as `Retry-After` says."),
+    ErrorCode("INTERNAL", 500, "A fault of ours", "Try again with the same id or key; the fault is logged under `request_id`."),
+    ErrorCode("BAD_GATEWAY", 502, "A service answered nonsense", "Try again with the same id or key."),
+    ErrorCode("UNAVAILABLE", 503, "Result unknown: a part is not reachable", "Retry with the same id or key: it is safe."),
+    ErrorCode("LAGGING", 503, "The read model has not caught up yet", "Try again in a moment."),
+    ErrorCode("ALREADY_SO", None, "Nothing had to change", "Nothing."),
+    ErrorCode("REPEATED", None, "This command was decided before", "Its first outcome is attached."),
+    ErrorCode("BOT_DISABLED", None, "A bot's answer came after the bot was disabled", "Nothing: it was dropped."),
+    ErrorCode("STALE_EPOCH", None, "A bot's answer belongs to an earlier enabling", "Nothing: it was dropped."),
+    ErrorCode("BOT_SILENCED", None, "A bot's message was fenced before it was handed over", "Nothing: a person has taken over."),
+    ErrorCode("CHANNEL_GONE", None, "The channel no longer exists", "Answer through another channel."),
+    ErrorCode("ADAPTER_REFUSED", None, "The channel adapter refused the message", "See the adapter's answer in `error`."),
+    ErrorCode("DELIVERY_EXPIRED", None, "Not delivered within 24 h", "Check the adapter, then send again."),
+    ErrorCode("RESULT_UNKNOWN", None, "The hand-over was interrupted", "Check with the channel whether it arrived before sending again."),
+    ErrorCode("FOREIGN", None, "The record names something of another channel", "Check the adapter's ids."),
+)  # fmt: skip
+
+ERRORS: Mapping[str, ErrorCode] = {row.code: row for row in _ALL}
