@@ -222,7 +222,7 @@ UNSEQUENCED = (CommandAccepted, CommandRejected, CommandRepeated)
 
 
 class CloudEvent(Shape):
-    """The envelope. `subject`: conversation or resource id; `version`: of a resource event; absent values are left out."""
+    """The envelope. `subject`: conversation or resource id; `version`: of a resource; absent values are left out."""
 
     specversion: Literal["1.0"] = "1.0"
     id: Uuid
@@ -260,6 +260,6 @@ class CloudEvent(Shape):
 
 
 def data_of(event: CloudEvent) -> Shape | None:
-    """The event's data as its model; None for a type this version doesn't know. ValidationError where it doesn't fit."""
+    """The event's data as its model; None for a type this version doesn't know. ValidationError if it doesn't fit."""
     model = EVENT_TYPES.get(event.type)
     return model.model_validate_json(pydantic_core.to_json(event.data), extra="ignore") if model else None

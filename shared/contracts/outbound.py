@@ -1,4 +1,4 @@
-"""What routing asks others to do: records of `channel.outbound`, `bot.requests`, `media.jobs`, and the compacted tables."""
+"""What routing asks others to do (`channel.outbound`, `bot.requests`, `media.jobs`), and rows of compacted tables."""
 
 from typing import Annotated, Any, Literal
 

@@ -1,4 +1,4 @@
-"""The status lattice of an outgoing message: queued < sent < delivered < read < played; `failed` and `unknown` aside."""
+"""The status lattice of an outgoing message: queued < sent < delivered < read < played; `failed`, `unknown` aside."""
 
 from shared.contracts.resources import MessageStatus
 

@@ -1,4 +1,4 @@
-"""The topic registry: code, docs, manifests and `relaydesk topics apply` read it; a topic is declared here, never typed elsewhere."""
+"""The topic registry: code, docs, manifests and `relaydesk topics apply` read it; topics are declared here only."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 
 from shared.contracts.events import EVENT_TYPES, CloudEvent, data_of
-from shared.contracts.schema_files import EXAMPLES, breaking, committed, generated, models
+from shared.contracts.schema_files import EXAMPLES, breaking, committed, generated, models, refusals
 from shared.contracts.topics import TOPICS
 from shared.contracts.wire import decode_as, encode
 
