@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,3 +59,21 @@ _ALL = (
 )  # fmt: skip
 
 ERRORS: Mapping[str, ErrorCode] = {row.code: row for row in _ALL}
+
+_HEADER = """# Error codes
+
+Errors of the HTTP APIs are `application/problem+json` (RFC 9457) with a stable `code`. Codes without a status appear in
+events and in the `error` of a message. Written by `python -m shared.contracts.errors`; do not edit.
+
+| code | status | means | what to do |
+|---|---|---|---|
+"""
+
+
+def as_markdown() -> str:
+    """The page `docs/errors.md`."""
+    return _HEADER + "".join(f"| `{e.code}` | {e.status or ''} | {e.title} | {e.advice} |\n" for e in _ALL)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parents[2] / "docs" / "errors.md").write_text(as_markdown())

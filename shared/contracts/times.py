@@ -23,5 +23,8 @@ def from_timestamp(text: str) -> datetime:
 
 
 def normalized(text: str) -> str:
-    """Any RFC 3339 time -> ours. ValueError otherwise."""
-    return to_timestamp(from_timestamp(text))
+    """Any RFC 3339 time -> ours. ValueError otherwise, also where UTC has no such year."""
+    try:
+        return to_timestamp(from_timestamp(text))
+    except OverflowError as error:
+        raise ValueError("the time is out of range") from error

@@ -1,0 +1,1 @@
+"""What tests share: engines, clients of the public contract, in-memory twins. Never imported by services."""

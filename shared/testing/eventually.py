@@ -1,0 +1,36 @@
+"""Deadline polls: the only way a test waits."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from typing import TypeVar, overload
+
+T = TypeVar("T")
+
+
+@overload
+async def eventually(
+    probe: Callable[[], Awaitable[T | None]], what: str, timeout: float = ..., every: float = ...
+) -> T: ...
+
+
+@overload
+async def eventually(probe: Callable[[], T | None], what: str, timeout: float = ..., every: float = ...) -> T: ...
+
+
+async def eventually(probe: Callable[[], object], what: str, timeout: float = 20.0, every: float = 0.02) -> object:
+    """Poll `probe` until it returns something true; AssertionError naming `what` and the last value or error."""
+    deadline, last = time.monotonic() + timeout, "never asked"
+    while time.monotonic() < deadline:
+        try:
+            value = probe()
+            if inspect.isawaitable(value):
+                value = await value
+            if value:
+                return value
+            last = repr(value)
+        except (AssertionError, OSError, KeyError, IndexError) as error:
+            last = repr(error)
+        await asyncio.sleep(every)
+    raise AssertionError(f"{what}: not within {timeout:g} s (last: {last[:500]})")

@@ -1,0 +1,58 @@
+"""One running system for all end-to-end tests; every test brings its own contacts."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+import pytest_asyncio
+
+from shared.testing.api import Api, Channel
+from shared.testing.follower import Follower
+from shared.testing.system import System, running
+
+
+@pytest.fixture(scope="session")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with running(tmp_path_factory.mktemp("relaydesk"), "--split") as started:
+        yield started
+
+
+@pytest_asyncio.fixture
+async def agent(system: System) -> AsyncIterator[Api]:
+    async with Api(system.info["api"], system.info["tokens"]["agent"]) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def agent2(system: System) -> AsyncIterator[Api]:
+    async with Api(system.info["api"], system.info["tokens"]["agent2"]) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def owner(system: System) -> AsyncIterator[Api]:
+    async with Api(system.info["api"], system.info["tokens"]["owner"]) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def stranger(system: System) -> AsyncIterator[Api]:
+    async with Api(system.info["api"], system.info["tokens"]["stranger"]) as api:
+        yield api
+
+
+@pytest_asyncio.fixture
+async def public(system: System) -> AsyncIterator[Api]:
+    async with Api(system.info["api"], None) as api:
+        yield api
+
+
+@pytest.fixture
+def channel(system: System, public: Api) -> Channel:
+    info = system.info["channel"]
+    return Channel(public, info["id"], info["secret"])
+
+
+@pytest_asyncio.fixture
+async def stream(system: System, agent: Api) -> AsyncIterator[Follower]:
+    async with Follower(agent, system.info["stream"]) as follower:
+        yield follower
