@@ -1,5 +1,6 @@
 """Clients of a running system written from the public contract alone: members' API, a signed channel."""
 
+import io
 import json
 import time
 import uuid
@@ -42,7 +43,8 @@ class Api:
         sent = {"Content-Type": "application/json", **self._headers, **(headers or {})}
         session = self._session
         assert session is not None, "use `async with`"
-        async with session.request(method, self._base + path, data=data, headers=sent, allow_redirects=False) as got:
+        content = None if data is None else io.BytesIO(data)  # aiohttp warns about large bytes
+        async with session.request(method, self._base + path, data=content, headers=sent, allow_redirects=False) as got:
             raw = await got.read()
             parsed = json.loads(raw) if "json" in got.headers.get("content-type", "") and raw else raw
             return Answer(got.status, parsed, {k.lower(): v for k, v in got.headers.items()})

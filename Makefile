@@ -1,0 +1,78 @@
+# One command per job, the same here and in CI. `make help` lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+RUN ?=
+TESTS ?= tests
+UV := .local/tools/bin/uv
+UV_VERSION := 0.13.9
+COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --generate-hashes --universal \
+	--no-emit-index-url --no-emit-find-links $(UPGRADE) pyproject.toml
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: $(READY) ## engines, services, web chat and console on this machine (RUN="--split --port-base 9700" for options)
+	@exec $(BIN)/relaydesk run $(RUN)
+
+.PHONY: test
+test: lint ## lint, types and every test that can run on this machine
+	$(BIN)/python -m pytest -q $(TESTS)
+
+.PHONY: unit
+unit: $(READY) ## only the tests that need no engines: seconds
+	$(BIN)/python -m pytest -q tests/unit tests/contracts tests/architecture
+
+.PHONY: lint
+lint: $(READY) ## ruff and mypy, strict, over code and tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	@for example in examples/*/; do MYPYPATH=$$example $(BIN)/mypy $$example*.py || exit 1; done
+
+.PHONY: format
+format: $(READY) ## put code into its form and mend what ruff can mend
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: setup
+setup: $(READY) ## .venv/ with everything, the command `relaydesk` included
+
+# Hashes of everything that is installed are in the lock file; the package itself is installed as a link to this folder.
+$(READY): pyproject.toml requirements-dev.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo 'Python 3.11 or newer is needed: install it, or name it: make PYTHON=python3.12 $(MAKECMDGOALS)' >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { \
+		echo 'Python cannot make a virtual environment: install its venv module (Debian: python3-venv)' >&2; exit 1; }
+	@echo 'setting up .venv/ (once; about a minute)'
+	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.PHONY: lock
+lock: $(UV) ## pin what pyproject.toml asks for, with hashes (UPGRADE=--upgrade: newest versions)
+	$(COMPILE) --output-file requirements.lock
+	$(COMPILE) --extra local --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+
+$(UV):
+	@$(PYTHON) -m venv .local/tools
+	@.local/tools/bin/python -m pip install --quiet uv==$(UV_VERSION)
+
+.PHONY: schemas
+schemas: $(READY) ## write the JSON Schemas of shared/contracts anew after a change of the models
+	$(BIN)/python -m shared.contracts.schema_files
+
+.PHONY: clean-local
+clean-local: ## drop the data of local runs and the fetched Kafka (.local/)
+	@if [ -e .local/data/lock ] && ! flock --nonblock .local/data/lock true; then \
+		echo 'a run still uses .local/: stop it first' >&2; exit 1; fi
+	rm -rf .local
+
+.PHONY: clean
+clean: ## drop .venv/ and what tools left behind; data stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

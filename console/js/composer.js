@@ -1,0 +1,162 @@
+// The reply box: drafts, replies and notes on their way, and what to do when one is refused.
+
+import { command, newKey } from "./api.js";
+import { $, toast } from "./dom.js";
+import { changed, eventsOf, state } from "./state.js";
+import { scrollToEnd } from "./thread.js";
+
+const WAYS_OUT = {
+  BOT_ACTIVE: {
+    text: "The chatbot is answering this customer. Disable it to answer yourself.",
+    act: "Disable chatbot and send",
+    fields: { disable_bot: true },
+  },
+  STALE_VIEW: {
+    text: "A colleague answered meanwhile; their message is above. Send yours as well?",
+    act: "Send anyway",
+    fields: { force: true },
+  },
+};
+
+let shown = null; // the conversation whose draft is in the box
+let refused = null; // {id, text, code}
+
+export function drawComposer() {
+  const conversation = state.conversations.get(state.selected);
+  if (!conversation) {
+    shown = null;
+    return;
+  }
+  if (shown !== conversation.id) takeDraft(conversation.id);
+  const note = mode() === "note";
+  $("composer").classList.toggle("for-note", note);
+  $("mode-reply").setAttribute("aria-selected", String(!note));
+  $("mode-note").setAttribute("aria-selected", String(note));
+  $("text-label").textContent = note ? "Note for the team" : "Reply to the customer";
+  $("text").placeholder = note ? "Write a note: only the team sees it" : "Write a reply";
+  $("send").textContent = note ? "Add note" : "Send";
+  $("send").disabled = $("text").value.trim() === "";
+  $("composer-hint").textContent = hint(conversation, note);
+  const way = refused?.id === conversation.id ? WAYS_OUT[refused.code] : null;
+  $("refusal").hidden = !way;
+  if (way) {
+    $("refusal-text").textContent = way.text;
+    $("refusal-act").textContent = way.act;
+  }
+}
+
+function hint(conversation, note) {
+  if (note) return "";
+  if (conversation.bot.enabled) return "The chatbot is answering.";
+  if (conversation.status === "closed") return "Your reply reopens the conversation.";
+  return conversation.assignee === null ? "Your reply assigns the conversation to you." : "";
+}
+
+export function setMode(next) {
+  state.drafts.set(state.selected, { text: $("text").value, mode: next });
+  changed();
+  $("text").focus();
+}
+
+function mode() {
+  return state.drafts.get(state.selected)?.mode ?? "reply";
+}
+
+function takeDraft(id) {
+  shown = id;
+  $("text").value = state.drafts.get(id)?.text ?? "";
+  grow();
+}
+
+function keepDraft() {
+  state.drafts.set(state.selected, { text: $("text").value, mode: mode() });
+}
+
+function grow() {
+  const text = $("text");
+  text.style.height = "auto";
+  text.style.height = `${Math.min(text.scrollHeight + 2, 240)}px`;
+}
+
+function write(value) {
+  $("text").value = value;
+  keepDraft();
+  grow();
+  changed();
+}
+
+async function submit(fields = {}) {
+  const id = state.selected;
+  const text = $("text").value;
+  if (!id || text.trim() === "") return;
+  const note = mode() === "note";
+  const seen = eventsOf(id).at(-1)?.seq;
+  refused = null;
+  write("");
+  const body = note ? { text } : { text, last_seen_seq: seen, ...fields };
+  await deliver(id, { key: newKey(), text, note, body });
+}
+
+async function deliver(id, message) {
+  state.sending.set(id, [...(state.sending.get(id) ?? []), message]);
+  changed();
+  scrollToEnd();
+  try {
+    const made = await command(`/v1/conversations/${id}/${message.note ? "notes" : "messages"}`, message.body, message.key);
+    message.made = made.id;
+    settled(id, made.seq);
+  } catch (problem) {
+    remove(id, message);
+    giveBack(id, message, problem);
+  }
+}
+
+// A message that is in the thread is not on its way any more. Called for every event, whichever comes first.
+export function settled(id) {
+  const thread = new Set(eventsOf(id).map((event) => event.data?.message?.id));
+  const left = (state.sending.get(id) ?? []).filter((message) => !message.made || !thread.has(message.made));
+  state.sending.set(id, left);
+  changed();
+}
+
+function remove(id, message) {
+  state.sending.set(id, (state.sending.get(id) ?? []).filter((one) => one !== message));
+}
+
+// Nothing an agent wrote is lost: it comes back into the box, before what was written since.
+function giveBack(id, message, problem) {
+  const draft = state.drafts.get(id) ?? { text: "", mode: "reply" };
+  const text = [message.text, draft.text].filter(Boolean).join("\n");
+  state.drafts.set(id, { text, mode: message.note ? "note" : "reply" });
+  if (shown === id) takeDraft(id);
+  if (WAYS_OUT[problem.code]) refused = { id, code: problem.code };
+  else toast(problem.unknown ? `Not known whether it was sent: ${problem.message} See the thread before you send it again.` : problem.message);
+  changed();
+  if (shown === id) $(refused ? "refusal-act" : "text").focus();
+}
+
+export function listenToComposer() {
+  $("composer").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
+  $("text").addEventListener("input", () => {
+    keepDraft();
+    grow();
+    changed();
+  });
+  $("text").addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      submit();
+    }
+  });
+  $("mode-reply").addEventListener("click", () => setMode("reply"));
+  $("mode-note").addEventListener("click", () => setMode("note"));
+  $("refusal-act").addEventListener("click", () => submit(WAYS_OUT[refused.code].fields));
+  $("refusal-dismiss").addEventListener("click", () => {
+    refused = null;
+    changed();
+    $("text").focus();
+  });
+}

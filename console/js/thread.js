@@ -1,0 +1,191 @@
+// The middle pane above the composer: who it is with, whose it is, and what was said.
+
+import { $, Keyed, dayOf, element, exactly, timeOfDay } from "./dom.js";
+import { linesOf, nameOf } from "./model.js";
+import { eventsOf, memberName, state } from "./state.js";
+
+const STATUS = {
+  queued: ["○", "On its way"],
+  sent: ["✓", "Sent"],
+  delivered: ["✓✓", "Delivered"],
+  read: ["✓✓", "Read"],
+  played: ["✓✓", "Played"],
+  failed: ["!", "Not delivered"],
+  unknown: ["?", "Unknown whether it arrived"],
+};
+const NEAR_END = 120;
+
+const lines = new Keyed();
+let shown = null; // the conversation whose thread is on the page
+let newestShown = 0;
+
+export function drawThread() {
+  const conversation = state.conversations.get(state.selected);
+  $("opened").hidden = !conversation;
+  $("nothing").hidden = Boolean(conversation);
+  document.body.classList.toggle("has-opened", Boolean(conversation));
+  if (!conversation) {
+    shown = null;
+    return;
+  }
+  drawBar(conversation);
+  drawLines(conversation);
+}
+
+function drawBar(conversation) {
+  $("contact-name").textContent = nameOf(conversation.contact);
+  drawAssignee(conversation);
+  const { bot } = conversation;
+  $("bot").hidden = !bot.configured && !bot.enabled;
+  $("bot").textContent = bot.enabled ? "Disable chatbot" : "Enable chatbot";
+  $("bot").classList.toggle("on", bot.enabled);
+  $("close").textContent = conversation.status === "open" ? "Close" : "Reopen";
+  $("needs-human").hidden = !conversation.needs_human;
+}
+
+function drawAssignee(conversation) {
+  const select = $("assignee");
+  if (document.activeElement === select && select.dataset.id === conversation.id && select.dataset.now === String(conversation.assignee)) {
+    return; // open under somebody's hand
+  }
+  const people = [...state.members.values()].filter((member) => member.active || member.id === conversation.assignee);
+  people.sort((a, b) => (a.id === state.me.id ? -1 : b.id === state.me.id ? 1 : a.name.localeCompare(b.name)));
+  const options = people.map((member) =>
+    element("option", { value: member.id, text: member.id === state.me.id ? `${member.name} (me)` : member.name }),
+  );
+  select.replaceChildren(element("option", { value: "", text: "Nobody" }), ...options);
+  if (conversation.assignee && !state.members.has(conversation.assignee)) {
+    select.append(element("option", { value: conversation.assignee, text: conversation.assignee }));
+  }
+  select.value = conversation.assignee ?? "";
+  select.dataset.id = conversation.id;
+  select.dataset.now = String(conversation.assignee);
+}
+
+function drawLines(conversation) {
+  const scroll = $("scroll");
+  const another = shown !== conversation.id;
+  const atEnd = another || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_END;
+  const before = scroll.scrollHeight - scroll.scrollTop;
+  const items = [...dated(linesOf(eventsOf(conversation.id))), ...waiting(conversation.id)];
+  lines.draw($("thread"), items, (value) => value());
+  $("older").hidden = (state.oldest.get(conversation.id) ?? 1) <= 1;
+  const newest = eventsOf(conversation.id).at(-1)?.seq ?? 0;
+  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
+  else if (newest === newestShown) scroll.scrollTop = scroll.scrollHeight - before; // earlier messages came in above
+  $("newest").hidden = atEnd || newest === newestShown;
+  if (atEnd) newestShown = newest;
+  shown = conversation.id;
+}
+
+export function scrollToEnd() {
+  const scroll = $("scroll");
+  scroll.scrollTop = scroll.scrollHeight;
+  $("newest").hidden = true;
+  newestShown = eventsOf(state.selected).at(-1)?.seq ?? 0;
+}
+
+function* dated(found) {
+  let day = "";
+  let author = "";
+  for (const line of found) {
+    if (dayOf(line.at) !== day) {
+      day = dayOf(line.at);
+      author = "";
+      const text = day;
+      yield { key: `day-${day}`, signature: day, value: () => element("li", { class: "day", text }) };
+    }
+    const by = line.message ? `${line.kind} ${line.message.author.kind} ${line.message.author.id}` : "";
+    const first = by !== author;
+    author = by;
+    const names = line.message ? "" : describe(line);
+    yield {
+      key: line.seq,
+      signature: JSON.stringify([line, first, names]),
+      value: () => (line.message ? message(line, first) : element("li", { class: "happened", title: exactly(line.at), text: names })),
+    };
+  }
+}
+
+function waiting(conversation) {
+  return (state.sending.get(conversation) ?? []).map((one) => ({
+    key: one.key,
+    signature: JSON.stringify([one.text, one.note, one.fault]),
+    value: () =>
+      element(
+        "li",
+        { class: `line ours ${one.note ? "note" : ""} waiting` },
+        element("div", { class: "bubble", text: one.text, dir: "auto" }),
+        element("p", { class: "meta", text: one.fault ?? "Sending …" }),
+      ),
+  }));
+}
+
+function message(line, first) {
+  const { message: said } = line;
+  const side = said.author.kind === "contact" ? "theirs" : "ours";
+  const note = line.kind === "note.added";
+  const bubble = element("div", { class: "bubble", dir: "auto", text: line.deleted ? "This message was deleted." : (said.text ?? "") });
+  for (const file of said.attachments ?? []) {
+    bubble.append(element("span", { class: "file", text: `${file.filename ?? file.kind}${file.status === "pending" ? " (is being fetched)" : ""}` }));
+  }
+  return element(
+    "li",
+    { class: `line ${side} ${note ? "note" : ""} ${said.author.kind} ${line.deleted ? "deleted" : ""} ${said.status ?? ""}` },
+    first && element("p", { class: "author", text: authorOf(said, note), dir: "auto" }),
+    bubble,
+    element("p", { class: "meta" }, ...meta(line)),
+  );
+}
+
+function authorOf(said, note) {
+  const name = said.author.kind === "bot" ? "Chatbot" : said.author.kind === "contact" ? said.author.name : said.author.id === state.me.id ? "You" : said.author.name;
+  return note ? `${name ?? "Somebody"} · note, only for the team` : (name ?? "Customer");
+}
+
+function meta(line) {
+  const parts = [element("time", { text: timeOfDay(line.at), datetime: line.at, title: exactly(line.at) })];
+  if (line.edited) parts.push(" · edited");
+  const status = STATUS[line.message.status];
+  if (status) {
+    const [sign, label] = status;
+    const text = ["failed", "unknown"].includes(line.message.status) ? `${label}${line.error ? ` (${line.error})` : ""}` : sign;
+    parts.push(" · ", element("span", { class: "status", text, title: label, "aria-label": label }));
+  }
+  return parts;
+}
+
+function describe(line) {
+  const { data } = line;
+  const by = line.actor?.startsWith("agent:") ? memberName(line.actor.slice(6)) : null;
+  switch (line.kind) {
+    case "contact.created":
+    case "conversation.opened":
+      return line.kind === "contact.created" ? "A new contact" : "The conversation began";
+    case "contact.updated":
+      return by ? `${by} changed the contact's details` : "The contact's details changed";
+    case "conversation.closed":
+      return by ? `${by} closed the conversation` : "The conversation was closed";
+    case "conversation.reopened":
+      return by ? `${by} reopened the conversation` : "The customer wrote again: reopened";
+    case "conversation.assigned":
+      return assignment(data, by);
+    case "bot.disabled":
+      return data.reason === "handoff" ? "The chatbot handed over to a person" : `${by ?? "Somebody"} disabled the chatbot`;
+    case "bot.enabled":
+      return `${by ?? "Somebody"} enabled the chatbot`;
+    case "bot.failed":
+      return "The chatbot could not answer";
+    case "bot.reply_dropped":
+      return "A late answer of the chatbot was dropped";
+    default:
+      return line.kind;
+  }
+}
+
+function assignment(data, by) {
+  if (data.reason === "first_reply") return `${memberName(data.assignee)} took the conversation by answering`;
+  if (data.assignee === null) return `${by ?? "Somebody"} took it off ${memberName(data.previous)}`;
+  const to = memberName(data.assignee);
+  return by === to ? `${to} took the conversation` : `${by ?? "The system"} assigned it to ${to}`;
+}

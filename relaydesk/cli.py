@@ -1,0 +1,199 @@
+"""The command `relaydesk`: its words and options. Each command's code is imported only when it is called."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+DATA = Path(".local/data")
+PORT_BASE = 8700
+DESCRIPTION = "Conversational support: customers on any channel, agents in one inbox. `relaydesk run` starts all of it."
+EPILOG = "`relaydesk COMMAND --help` explains a command. Services are set by RELAYDESK_* variables."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the exit status: 0 done, 1 could not, 2 wrong usage."""
+    from relaydesk.errors import CommandError
+    from shared.engines.process import EngineError
+
+    options = _parser().parse_args(arguments)
+    try:
+        status: int = options.call(options)
+        return status
+    except (CommandError, EngineError) as error:
+        print(f"relaydesk: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="relaydesk", description=DESCRIPTION, epilog=EPILOG)
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for add in (_add_run, _add_serve, _add_engines, _add_topics, _add_token, _add_dlq, _add_doctor, _add_proxy):
+        add(commands)
+    return parser
+
+
+def _add_run(commands: "Commands") -> None:
+    text = "engines, all services, web chat and a demo workspace on this machine, until Ctrl-C"
+    run = commands.add_parser("run", help=text, description=f"Run {text}.")
+    _add_data(run)
+    _add_port_base(run)
+    run.add_argument("--info", type=Path, metavar="FILE", help="written, as DIR/info.json is, when all is ready")
+    run.add_argument("--split", action="store_true", help="a process for every service instead of one for all")
+    run.set_defaults(call=_run)
+
+
+def _add_serve(commands: "Commands") -> None:
+    from relaydesk.services import SERVICES
+
+    serve = commands.add_parser("serve", help="one or more services in this process, as in production")
+    serve.add_argument("services", nargs="+", choices=list(SERVICES), metavar="SERVICE", help=", ".join(SERVICES))
+    serve.set_defaults(call=_serve)
+
+
+def _add_engines(commands: "Commands") -> None:
+    engines = commands.add_parser("engines", help="Kafka, MongoDB and S3 alone, without the services")
+    verbs = engines.add_subparsers(required=True, metavar="up|down")
+    up = verbs.add_parser("up", help="start them and stay in the foreground (--detach: return when they are ready)")
+    _add_data(up)
+    _add_port_base(up)
+    up.add_argument("--detach", action="store_true", help="run in the background; `engines down` stops them")
+    up.set_defaults(call=_engines_up)
+    down = verbs.add_parser("down", help="stop the ones that run over this data folder")
+    _add_data(down)
+    down.set_defaults(call=_engines_down)
+
+
+def _add_topics(commands: "Commands") -> None:
+    topics = commands.add_parser("topics", help="the topics of the Kafka that RELAYDESK_KAFKA names")
+    verbs = topics.add_subparsers(required=True, metavar="apply|check")
+    verbs.add_parser("apply", help="make what is missing, set what differs").set_defaults(call=_topics_apply)
+    verbs.add_parser("check", help="say what differs from the registry").set_defaults(call=_topics_check)
+
+
+def _add_token(commands: "Commands") -> None:
+    token = commands.add_parser("token", help="print a token for an installation of `relaydesk run` (development only)")
+    _add_data(token)
+    token.add_argument("--role", choices=("owner", "manager", "agent"), default="agent", help="default: %(default)s")
+    token.add_argument("--workspace", default="demo", help="default: %(default)s")
+    token.add_argument("--member", metavar="ID", help="member id (default: the demo workspace's member of that role)")
+    token.add_argument("--name", help="the person's name (default: as in the demo workspace, else the id)")
+    token.add_argument("--hours", type=int, default=24, metavar="N", help="valid for so long (default: %(default)s)")
+    token.set_defaults(call=_token)
+
+
+def _add_dlq(commands: "Commands") -> None:
+    dlq = commands.add_parser("dlq", help="dead letters: records that could not be processed")
+    verbs = dlq.add_subparsers(required=True, metavar="list|show|replay")
+    verbs.add_parser("list", help="how many there are per topic").set_defaults(call=_dlq_list)
+    show = verbs.add_parser("show", help="the letters of a topic: where from, why, and their bytes")
+    replay = verbs.add_parser("replay", help="write letters to the topic they came from, once more")
+    for verb in (show, replay):
+        verb.add_argument("topic", help="the source topic, for example channel.inbound")
+    show.add_argument("--offset", type=int, metavar="N", help="this letter only")
+    which = replay.add_mutually_exclusive_group(required=True)
+    which.add_argument("--offset", type=int, metavar="N", help="this letter only")
+    which.add_argument("--all", action="store_true", help="all that are kept")
+    show.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N (default: %(default)s)")
+    show.set_defaults(call=_dlq_show)
+    replay.set_defaults(call=_dlq_replay)
+
+
+def _add_doctor(commands: "Commands") -> None:
+    doctor = commands.add_parser("doctor", help="what this machine has and lacks; what of an installation works")
+    _add_data(doctor)
+    doctor.set_defaults(call=_doctor)
+
+
+def _add_proxy(commands: "Commands") -> None:
+    proxy = commands.add_parser("proxy", help="the development proxy alone; `run` starts it")
+    proxy.add_argument("--port", type=int, required=True, metavar="N")
+    proxy.add_argument("upstreams", nargs="+", metavar="SERVICE=URL")
+    proxy.set_defaults(call=_proxy)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--data", type=Path, default=DATA, metavar="DIR", help="data folder (default: %(default)s)")
+
+
+def _add_port_base(parser: argparse.ArgumentParser) -> None:
+    text = "first of the 40 ports of this installation (default: %(default)s; the layout is in relaydesk/ports.py)"
+    parser.add_argument("--port-base", type=int, default=PORT_BASE, metavar="N", help=text)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from relaydesk.ports import Ports
+    from relaydesk.run import Options, run
+
+    return run(Options(options.data, Ports(options.port_base), options.info, options.split))
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from relaydesk.services import serve
+
+    return serve(options.services)
+
+
+def _engines_up(options: argparse.Namespace) -> int:
+    from relaydesk.engines_command import up, up_detached
+    from relaydesk.ports import Ports
+
+    return (up_detached if options.detach else up)(options.data, Ports(options.port_base))
+
+
+def _engines_down(options: argparse.Namespace) -> int:
+    from relaydesk.engines_command import down
+
+    return down(options.data)
+
+
+def _topics_apply(options: argparse.Namespace) -> int:
+    from relaydesk.topics_command import apply
+
+    return apply()
+
+
+def _topics_check(options: argparse.Namespace) -> int:
+    from relaydesk.topics_command import check
+
+    return check()
+
+
+def _token(options: argparse.Namespace) -> int:
+    from relaydesk.token_command import print_token
+
+    return print_token(options)
+
+
+def _dlq_list(options: argparse.Namespace) -> int:
+    from relaydesk.dlq_command import count
+
+    return count()
+
+
+def _dlq_show(options: argparse.Namespace) -> int:
+    from relaydesk.dlq_command import show
+
+    return show(options.topic, options.offset, options.limit)
+
+
+def _dlq_replay(options: argparse.Namespace) -> int:
+    from relaydesk.dlq_command import replay
+
+    return replay(options.topic, options.offset)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from relaydesk.doctor import examine
+
+    return examine(options.data)
+
+
+def _proxy(options: argparse.Namespace) -> int:
+    from relaydesk.proxy import run
+
+    return run(options.port, dict(upstream.split("=", 1) for upstream in options.upstreams))

@@ -1,0 +1,131 @@
+"""One turn of a bot's lane: look at the oldest question, ask, keep the answer, tell routing.
+
+No claim is needed: a question asked twice, after a crash or by two owners, has the same `webhook-id`, and routing takes
+the first of its answers (DESIGN 3.7).
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from services.dispatch.bots.ports import Bot, RequestStore
+from services.dispatch.core.bot import Answer, Answered, Broken, Request, command
+from services.dispatch.core.breaker import Breaker
+from services.dispatch.core.channel import Channel
+from services.dispatch.fence import Epochs
+from services.dispatch.insisting import insist, publish
+from services.dispatch.lanes import Lane
+from services.dispatch.ports import Reports
+from shared.contracts.topics import CONVERSATION_COMMANDS
+from shared.contracts.wire import encode
+from shared.runtime.clock import Clock
+from shared.runtime.metrics import Metrics
+from shared.runtime.records import Outgoing
+
+log = structlog.stdlib.get_logger(__name__)
+
+SECOND_TRY_AFTER_S = 0.3
+LOOK_AGAIN_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class BotDesk:
+    """What an asker works with."""
+
+    store: RequestStore
+    reports: Reports
+    fences: Epochs
+    kinds: Mapping[str, Bot]
+    channel: Callable[[str], Channel | None]
+    clock: Clock
+
+
+class Asker:
+    """`Work` for bot lanes. `deadline_s`: for one question, its second try included."""
+
+    def __init__(self, desk: BotDesk, deadline_s: float, metrics: Metrics) -> None:
+        self._desk = desk
+        self._deadline_s = deadline_s
+        self._metrics = metrics
+        self._breakers: dict[str, Breaker] = {}
+
+    async def turn(self, lane: Lane, hurried: bool) -> datetime | None:
+        head = await self._desk.store.head(lane.key, lane.partition[1])
+        if head is None:
+            return None
+        now = self._desk.clock.now()
+        if await self._desk.fences.epoch(head.lane) > head.record.epoch:
+            await self._desk.store.end(head, "overtaken", now, None)
+            self._count("overtaken")
+            return now
+        channel = self._desk.channel(head.record.channel_id)
+        if now < head.stale_at and channel is None:
+            return now + timedelta(seconds=LOOK_AGAIN_S)
+        await self._tell(head, await self._answer(head, channel, now))
+        return self._desk.clock.now()
+
+    async def _answer(self, head: Request, channel: Channel | None, now: datetime) -> Answer:
+        """Without asking, where that would be of no use."""
+        if now >= head.stale_at:
+            return Broken("EXPIRED")
+        if channel is None or channel.deleted or channel.workspace != head.record.workspace or channel.bot is None:
+            return Broken("NO_BOT")
+        bot = self._desk.kinds.get(channel.bot.kind)
+        if bot is None:
+            return Broken("UNKNOWN_KIND")
+        breaker = self._breakers.get(channel.id, Breaker())
+        if not breaker.allows(now):
+            return Broken("CIRCUIT_OPEN")
+        return await self._guarded(bot, head, channel)
+
+    async def _guarded(self, bot: Bot, head: Request, channel: Channel) -> Answer:
+        """Ask, and remember how it went: a channel is remembered only while its bot fails."""
+        self._breakers[channel.id] = self._breakers.get(channel.id, Breaker()).asked()
+        answer: Answer = Broken("INTERRUPTED")
+        try:
+            answer = await self._asked_twice(bot, head, channel)
+        finally:
+            breaker = self._breakers.get(channel.id, Breaker())
+            after = breaker.answered(isinstance(answer, Answered), self._desk.clock.now())
+            self._breakers[channel.id] = after
+            if after == Breaker():
+                del self._breakers[channel.id]
+        return answer
+
+    async def _asked_twice(self, bot: Bot, head: Request, channel: Channel) -> Answer:
+        """Once more after a quick failure, as long as there is time: who waits for an answer doesn't wait twice."""
+        clock = self._desk.clock
+        left_s = min(self._deadline_s, (head.stale_at - clock.now()).total_seconds())
+        until = clock.monotonic() + left_s
+        answer = await self._asked(bot, head, channel, left_s)
+        left_s = until - clock.monotonic() - SECOND_TRY_AFTER_S
+        if isinstance(answer, Answered) or not answer.again or left_s <= 0:
+            return answer
+        await asyncio.sleep(SECOND_TRY_AFTER_S)
+        return await self._asked(bot, head, channel, left_s)
+
+    async def _asked(self, bot: Bot, head: Request, channel: Channel, deadline_s: float) -> Answer:
+        try:
+            async with asyncio.timeout(deadline_s):
+                return await bot.ask(head, channel, deadline_s)
+        except TimeoutError:
+            return Broken("NO_ANSWER")
+        except Exception:
+            log.exception("a bot kind failed", request=head.ident)
+            return Broken("INTERNAL")
+
+    async def _tell(self, head: Request, answer: Answer) -> None:
+        now = self._desk.clock.now()
+        said = command(head, answer, now)
+        outcome = "answered" if isinstance(answer, Answered) else answer.reason
+        told = Outgoing(CONVERSATION_COMMANDS, head.lane, encode(said), (("type", said.type.encode()),))
+        await insist(lambda: self._desk.store.end(head, outcome, now, told), head.ident)
+        self._count(outcome)
+        await publish(self._desk.reports, head.ident)
+
+    def _count(self, outcome: str) -> None:
+        """HTTP statuses are many; a metric's labels are few."""
+        self._metrics.counter("bot_requests_ended", outcome="HTTP" if outcome.startswith("HTTP_") else outcome).inc()

@@ -1,0 +1,31 @@
+"""What asking a bot needs."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Protocol
+
+from services.dispatch.core.bot import Answer, Request
+from services.dispatch.core.channel import Channel
+from services.dispatch.ports import LaneStart
+from shared.runtime.records import Outgoing
+
+
+class RequestStore(Protocol):
+    """Calls raise the database's errors while it is away; each may be repeated."""
+
+    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> None:
+        """With the time of arrival, in the order of their lanes; those already there are left as they are."""
+
+    async def load(self, partitions: Iterable[int]) -> list[LaneStart]: ...
+
+    async def head(self, lane: str, partition: int) -> Request | None: ...
+
+    async def end(self, request: Request, outcome: str, at: datetime, told: Outgoing | None) -> bool:
+        """It is done, with `told` to be published; False where it was done already."""
+
+
+class Bot(Protocol):
+    """A kind of bot."""
+
+    async def ask(self, request: Request, channel: Channel, deadline_s: float) -> Answer:
+        """One question. Whatever the bot does, an Answer comes out; anything raised is a bug."""

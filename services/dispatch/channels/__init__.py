@@ -1,0 +1,1 @@
+"""How each kind of channel delivers one message: a module per kind, a row per kind in `KINDS` of `app.py`."""

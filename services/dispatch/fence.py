@@ -1,0 +1,69 @@
+"""The bot fence (DESIGN 6): asked before each attempt of a bot's message, the connection standing, nothing written.
+
+Whatever was acknowledged on the partition before the question is known here, however far behind this process was. Left:
+a call already under way, or a process frozen between this check and the write.
+"""
+
+import asyncio
+from typing import Protocol
+
+from services.dispatch.core.delivery import Delivery
+from services.dispatch.core.plan import silenced
+from shared.contracts.topics import CHANNEL_OUTBOUND
+from shared.runtime.faults import Fenced, Transient
+from shared.runtime.records import Partition
+
+LOOK_EVERY_S = 0.005
+
+
+class Silenced(Exception):
+    """A person has taken over: this message must not go out."""
+
+
+class Partitions(Protocol):
+    """The group consumer of `channel.outbound`, as far as the fence needs it."""
+
+    def owns(self, partition: Partition) -> bool: ...
+
+    def position(self, partition: Partition) -> int:
+        """All below it has been stored. Fenced when the partition isn't ours."""
+
+    async def end_offset(self, partition: Partition) -> int:
+        """From the broker, now. Transient without an answer."""
+
+
+class Epochs(Protocol):
+    async def epoch(self, lane: str) -> int: ...
+
+
+class Fence:
+    """`patience_s`: how long an attempt may wait until this process has caught up with the partition."""
+
+    def __init__(self, partitions: Partitions, epochs: Epochs, patience_s: float) -> None:
+        self._partitions = partitions
+        self._epochs = epochs
+        self._patience_s = patience_s
+
+    async def check(self, delivery: Delivery) -> None:
+        """Return when the message may be written now.
+
+        Silenced: never. Fenced: the partition is somebody else's. Transient: it can't be said yet; nothing was written.
+        """
+        if delivery.record.bot_epoch is None:
+            return
+        at = (CHANNEL_OUTBOUND, delivery.partition)
+        end = await self._partitions.end_offset(at)
+        await self._caught_up(at, end)
+        epoch = await self._epochs.epoch(delivery.lane)
+        if not self._partitions.owns(at):
+            raise Fenced(f"partition {at[0]}/{at[1]} is not ours")
+        if silenced(delivery, epoch):
+            raise Silenced
+
+    async def _caught_up(self, at: Partition, end: int) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                while self._partitions.position(at) < end:  # noqa: ASYNC110 - the consumer has no event for it
+                    await asyncio.sleep(LOOK_EVERY_S)
+        except TimeoutError:
+            raise Transient(f"not caught up with {at[0]}/{at[1]} within {self._patience_s:g} s") from None

@@ -1,0 +1,115 @@
+"""Records in, lanes filled. What is stored may be committed; nothing is delivered from here."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, TypeVar
+
+from services.dispatch.core.delivery import Delivery
+from services.dispatch.lanes import Lanes
+from services.dispatch.ports import DeliveryStore, LaneStart
+from shared.contracts.ids import document_key, message_id
+from shared.contracts.outbound import BotFence, DeliverMessage
+from shared.contracts.wire import Undecodable, decode_outbound
+from shared.runtime.batches import Batch
+from shared.runtime.clock import Clock
+from shared.runtime.faults import Poison
+from shared.runtime.records import Partition, Record
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """A lane that got a message of a channel; without one: something that its head may be waiting for."""
+
+    lane: str
+    partition: Partition
+    channel_id: str | None
+
+
+class Intake(Protocol):
+    """What one topic's records become."""
+
+    async def add(self, records: Sequence[Record]) -> list[Filled]:
+        """Store them; harmless when repeated. Poison names the record that can't be read."""
+
+    async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
+        """The lanes that aren't empty."""
+
+
+class LaneHandler:
+    """A group's handler: the lanes in memory are those of the partitions we own."""
+
+    def __init__(self, intake: Intake, lanes: Lanes, wake: Callable[[], None], clock: Clock) -> None:
+        self._intake = intake
+        self._lanes = lanes
+        self._wake = wake
+        self._clock = clock
+
+    async def handle(self, batch: Batch) -> None:
+        filled = await self._intake.add(batch.records)
+        now = self._clock.now()
+        for each in filled:
+            if each.channel_id is None:
+                self._lanes.hurry(each.lane, now)
+            else:
+                self._lanes.put(each.lane, each.partition, each.channel_id, now)
+        self._wake()
+
+    async def assigned(self, partitions: frozenset[Partition], committed: Mapping[Partition, int]) -> None:
+        """Forget and read anew what is open: also after a fence, when somebody else may have worked meanwhile."""
+        self._lanes.drop(partitions)
+        numbered = {number: (topic, number) for topic, number in partitions}
+        for start in await self._intake.load(numbered):
+            self._lanes.put(start.key, numbered[start.partition], start.channel_id, start.at)
+        self._wake()
+
+    async def revoked(self, partitions: frozenset[Partition]) -> None:
+        self._lanes.drop(partitions)
+
+
+class OutboundIntake:
+    """`channel.outbound`: messages into deliveries, fences into fences."""
+
+    def __init__(self, store: DeliveryStore, clock: Clock) -> None:
+        self._store = store
+        self._clock = clock
+
+    async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
+        return await self._store.load(partitions)
+
+    async def add(self, records: Sequence[Record]) -> list[Filled]:
+        decoded = [(record, read(record, decode_outbound)) for record in records]
+        now = self._clock.now()
+        deliveries = [_delivery(record, item, now) for record, item in decoded if isinstance(item, DeliverMessage)]
+        await self._store.add(deliveries, _fences(item for _, item in decoded if isinstance(item, BotFence)))
+        return [_filled(record, item) for record, item in decoded]
+
+
+def read(record: Record, decode: Callable[[bytes], T]) -> T:
+    """Poison where the record isn't one."""
+    try:
+        return decode(record.value or b"")
+    except Undecodable as error:
+        raise Poison("UNDECODABLE", str(error), record) from None
+
+
+def _delivery(record: Record, item: DeliverMessage, now: datetime) -> Delivery:
+    if item.message_id != message_id(item.conversation_id, item.seq):
+        raise Poison("MISMATCH", "message_id is not made of conversation_id and seq", record)
+    return Delivery(item, record.partition, inserted_at=now, next_at=now)
+
+
+def _fences(items: Iterable[BotFence]) -> dict[str, int]:
+    epochs: dict[str, int] = {}
+    for item in items:
+        lane = document_key(item.workspace, item.conversation_id)
+        epochs[lane] = max(item.bot_epoch, epochs.get(lane, 0))
+    return epochs
+
+
+def _filled(record: Record, item: DeliverMessage | BotFence) -> Filled:
+    lane = document_key(item.workspace, item.conversation_id)
+    channel_id = item.channel_id if isinstance(item, DeliverMessage) else None
+    return Filled(lane, (record.topic, record.partition), channel_id)

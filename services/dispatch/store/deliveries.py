@@ -1,0 +1,128 @@
+"""Deliveries and fences in MongoDB."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from services.dispatch.core.delivery import Claim, Delivery, End, Ending, State
+from services.dispatch.ports import LaneStart, Query
+from services.dispatch.store.lane_entries import LaneEntries
+from shared.contracts.ids import document_key
+from shared.contracts.outbound import DeliverMessage
+from shared.contracts.wire import decode_as, encode
+from shared.runtime.mongo import ASCENDING, Document, IndexModel, Mongo, UpdateOne
+from shared.runtime.outbox import pending_entries
+from shared.runtime.records import Outgoing
+
+DELIVERIES = "deliveries"
+FENCES = "fences"
+KEEP_FENCES = timedelta(days=30)
+"""Longer than a bot's message that it could silence may still turn up."""
+
+_ENDINGS: Mapping[str, Ending] = {"sent": "sent", "failed": "failed", "unknown": "unknown"}
+
+
+class MongoDeliveries:
+    """Component (it makes its indexes) and DeliveryStore."""
+
+    def __init__(self, mongo: Mongo) -> None:
+        self._entries = LaneEntries(mongo, DELIVERIES)
+        self._fences = mongo.db[FENCES]
+
+    async def start(self) -> None:
+        by_channel = [("workspace", ASCENDING), ("channel_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]
+        by_state = [("workspace", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]
+        await self._entries.ensure_indexes(
+            IndexModel(by_channel, name="by_channel"), IndexModel(by_state, name="by_state")
+        )
+        seconds = int(KEEP_FENCES.total_seconds())
+        await self._fences.create_indexes([IndexModel("fenced_at", name="kept", expireAfterSeconds=seconds)])
+
+    async def stop(self) -> None:
+        """Nothing is open."""
+
+    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> None:
+        if fences:
+            await self._fences.bulk_write([_raised(lane, epoch) for lane, epoch in fences.items()], ordered=False)
+        await self._entries.add([_document(delivery) for delivery in deliveries])
+
+    async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
+        return await self._entries.load(partitions)
+
+    async def head(self, lane: str, partition: int) -> Delivery | None:
+        found = await self._entries.head(lane, partition)
+        return _delivery(found) if found else None
+
+    async def epoch(self, lane: str) -> int:
+        found = await self._fences.find_one({"_id": lane})
+        return int(found["epoch"]) if found else 0
+
+    async def swap(self, seen: Delivery, after: Delivery, report: Outgoing | None = None) -> bool:
+        owner = seen.claim.owner if seen.claim else None
+        where = {"_id": seen.ident, "state": seen.state, "attempt": seen.attempt, "claim.owner": owner}
+        pending = {"pending": pending_entries([report], datetime.now(UTC))} if report else {}
+        return await self._entries.change(where, _changing(after) | pending)
+
+    async def page(self, query: Query) -> list[Delivery]:
+        where: dict[str, Any] = {"workspace": query.workspace, "state": {"$in": list(query.states)}}
+        if query.channel_id is not None:
+            where["channel_id"] = query.channel_id
+        if query.after is not None:
+            where["_id"] = {"$gt": document_key(query.workspace, query.after)}
+        found = self._entries.collection.find(where).sort("_id", ASCENDING).limit(query.limit)
+        return [_delivery(document) for document in await found.to_list(None)]
+
+
+def _raised(lane: str, epoch: int) -> UpdateOne:
+    return UpdateOne({"_id": lane}, {"$max": {"epoch": epoch}, "$currentDate": {"fenced_at": True}}, upsert=True)
+
+
+def _document(delivery: Delivery) -> Document:
+    record = delivery.record
+    return {
+        "_id": delivery.ident,
+        "lane": delivery.lane,
+        "partition": delivery.partition,
+        "seq": record.seq,
+        "workspace": record.workspace,
+        "channel_id": record.channel_id,
+        "record": encode(record),
+        "inserted_at": delivery.inserted_at,
+        **_changing(delivery),
+    }
+
+
+def _changing(delivery: Delivery) -> Document:
+    """The part that swaps. `ended_at` is left out while open: it starts the time to live."""
+    state: State = delivery.state
+    values: Document = {
+        "state": state,
+        "open": delivery.end is None,
+        "attempt": delivery.attempt,
+        "next_at": delivery.next_at,
+        "trouble": delivery.trouble,
+        "claim": {"owner": delivery.claim.owner, "until": delivery.claim.until} if delivery.claim else None,
+    }
+    if delivery.end is not None:
+        end = delivery.end
+        values |= {"ended_at": end.at, "provider_message_id": end.provider_message_id, "error": end.error}
+    return values
+
+
+def _delivery(document: Document) -> Delivery:
+    claim, ending = document["claim"], _ENDINGS.get(document["state"])
+    end = (
+        End(ending, document["ended_at"], document["provider_message_id"], document["error"])
+        if ending is not None
+        else None
+    )
+    return Delivery(
+        record=decode_as(DeliverMessage, document["record"]),
+        partition=document["partition"],
+        inserted_at=document["inserted_at"],
+        next_at=document["next_at"],
+        attempt=document["attempt"],
+        claim=Claim(claim["owner"], claim["until"]) if claim else None,
+        end=end,
+        trouble=document["trouble"],
+    )

@@ -1,0 +1,66 @@
+"""Bodies of the gateway's requests. Nothing is coerced, nothing unknown is passed over; sizes as in DESIGN 7."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.contracts.resources import Name, Role
+from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, MemberId, Text
+
+MAX_SEQ = 10**15
+Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
+Ident = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class NoBody(Body):
+    """`{}`, or no body at all."""
+
+
+class AttachmentBody(Body):
+    media_id: Ident
+
+
+class ReplyBody(Body):
+    text: Text | None = None
+    attachments: Annotated[list[AttachmentBody], Field(max_length=MAX_ATTACHMENTS)] = []
+    snippet_id: Ident | None = None
+    last_seen_seq: Seq | None = None
+    force: bool = False
+    disable_bot: bool = False
+
+
+class NoteBody(Body):
+    text: Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"\S")]
+
+
+class AssignmentBody(Body):
+    assignee: MemberId | None
+    expected_version: Seq | None = None
+
+
+class BotBody(Body):
+    enabled: bool
+
+
+class ReadBody(Body):
+    up_to_seq: Seq
+
+
+class ContactBody(Body):
+    """Null clears a field, leaving it out keeps it."""
+
+    first_name: Name | None = None
+    last_name: Name | None = None
+    name: Name | None = None
+    email: Name | None = None
+    country: Name | None = None
+
+
+class MemberBody(Body):
+    role: Role | None = None
+    name: Annotated[Name, StringConstraints(pattern=r"\S")] | None = None
+    active: bool | None = None

@@ -1,0 +1,34 @@
+"""What the gateway needs to know of channels: which of them have a bot. A copy of the compacted topic, in memory."""
+
+import structlog
+
+from shared.contracts.outbound import ChannelRecord
+from shared.contracts.wire import Undecodable, decode_channel
+
+log = structlog.stdlib.get_logger(__name__)
+
+
+class ChannelBots:
+    """Fed by the table's `on_change`; the highest version counts. A channel that isn't known (yet) has no bot."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, ChannelRecord] = {}
+
+    def changed(self, key: str, value: bytes | None) -> None:
+        if value is None:
+            self._channels.pop(key, None)
+            return
+        try:
+            channel = decode_channel(value)
+        except Undecodable as error:
+            log.error("a channel's record cannot be read: the older one stays", channel_id=key, error=str(error))
+            return
+        known = self._channels.get(key)
+        if known is None or known.version <= channel.version:
+            self._channels[key] = channel
+
+    def bot_kind(self, workspace: str, channel_id: str | None) -> str | None:
+        channel = self._channels.get(channel_id) if channel_id else None
+        if channel is None or channel.workspace != workspace or channel.deleted or channel.bot is None:
+            return None
+        return channel.bot.kind

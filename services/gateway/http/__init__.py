@@ -1,0 +1,1 @@
+"""The gateway's routes, a module a noun: read the request, ask a use case, shape the answer."""

@@ -1,0 +1,46 @@
+"""What the gateway can be told. Times in seconds, sizes in bytes."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from shared.runtime.settings import AuthSettings, HttpUrl, Key, Port, Settings
+
+MIB = 1 << 20
+
+
+class GatewaySettings(Settings, AuthSettings):
+    """`gateway_stream_url`: the stream's WebSocket address as browsers reach it, without a query; empty = the bound
+    one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
+    (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
+    `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same.
+    """
+
+    gateway_http_port: Port = 8080
+    gateway_probe_port: Port = 9080
+    gateway_stream_port: Port = 8090
+    gateway_stream_url: Annotated[str, Field(pattern=r"^(wss?://.+)?$")] = ""
+    gateway_stream_origins: str = ""
+    gateway_stream_buffer: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = MIB
+    gateway_stream_ring: Annotated[int, Field(ge=MIB, le=1024 * MIB)] = 32 * MIB
+    gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
+    gateway_cursor_key: Key
+    gateway_console: Path | None = None
+    gateway_console_origins: str = ""
+    snippets_url: HttpUrl = "http://127.0.0.1:8084"
+
+    @property
+    def stream_origins(self) -> tuple[str, ...]:
+        return _listed(self.gateway_stream_origins)
+
+    @property
+    def console_origins(self) -> tuple[str, ...]:
+        """The stream's origin is among them; where it is not known beforehand (a free port), any WebSocket's."""
+        scheme, _, rest = self.gateway_stream_url.partition("://")
+        stream = (f"{scheme}://{rest.partition('/')[0]}",) if rest else ("ws:", "wss:")
+        return (*stream, *_listed(self.gateway_console_origins))
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(part for piece in text.split(",") if (part := piece.strip()))

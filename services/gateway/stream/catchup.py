@@ -1,0 +1,157 @@
+"""From a cursor to the live events: each new subscriber gets what it missed at its own pace, then every batch.
+
+No task per subscriber: `pump` writes until the wire asks for a pause or a range has to come from Kafka, and is called
+again when that is over. Nothing queues up for a subscriber meanwhile: later events wait in the ring, or in Kafka.
+"""
+
+import asyncio
+
+import structlog
+
+from services.gateway.stream import codes, frames, resume
+from services.gateway.stream.backfill import Backfill, Block
+from services.gateway.stream.cursor import CursorRefused, Cursors
+from services.gateway.stream.entry import visible
+from services.gateway.stream.hub import Hub
+from services.gateway.stream.repeats import Divergence
+from services.gateway.stream.resume import Decision, Known, Reason
+from services.gateway.stream.ring import Stretch
+from services.gateway.stream.settings import StreamSettings
+from services.gateway.stream.subscriber import Stage, Subscriber
+
+SLICES_PER_TURN = 8
+"""After so many a fast reader's long replay gives way to everybody else."""
+
+log = structlog.get_logger(__name__)
+
+
+class CatchUp:
+    def __init__(self, hub: Hub, backfill: Backfill, cursors: Cursors, settings: StreamSettings) -> None:
+        self._hub, self._backfill, self._cursors, self._settings = hub, backfill, cursors, settings
+        self._ahead: dict[Subscriber, float] = {}
+
+    def begin(self, subscriber: Subscriber, cursor: str, now: float) -> None:
+        """A new subscriber that has entered; an empty cursor is none. `now`: the monotonic clock."""
+        decision = self._decision(subscriber, cursor)
+        subscriber.position = decision.after
+        self._hub.count_resume(decision)
+        match decision.way:
+            case "live":
+                self._welcome(subscriber, recovered=False)
+            case "ring":
+                self._welcome(subscriber, recovered=True)
+            case "kafka":
+                self._fetch(subscriber)
+            case "ahead":
+                self._ahead[subscriber] = now + self._settings.ahead_s
+            case "snapshot":
+                self._require_snapshot(subscriber, decision.reason or "invalid")
+
+    def pump(self, subscriber: Subscriber) -> None:
+        """Write what the wire takes; at the end of what there is the subscriber is live."""
+        for _ in range(SLICES_PER_TURN):
+            if subscriber.stage is not Stage.CATCHING_UP or subscriber.congested:
+                return
+            found = self._next(subscriber)
+            if found is None:
+                self._fetch(subscriber)
+                return
+            self._write(subscriber, found)
+        if subscriber.stage is Stage.CATCHING_UP:
+            asyncio.get_running_loop().call_soon(self.pump, subscriber)
+
+    def advanced(self) -> None:
+        """The hub has read on: who was ahead of it may begin."""
+        for subscriber in [s for s in self._ahead if self._hub.ring_of(s).last >= s.position]:
+            del self._ahead[subscriber]
+            self._welcome(subscriber, recovered=True)
+
+    def tick(self, now: float) -> None:
+        """Where the log doesn't get to a cursor within a moment, it never was there."""
+        for subscriber in [s for s, deadline in self._ahead.items() if deadline <= now]:
+            del self._ahead[subscriber]
+            self._require_snapshot(subscriber, "future")
+
+    def forget(self, subscriber: Subscriber) -> None:
+        self._ahead.pop(subscriber, None)
+
+    def cursor_of(self, subscriber: Subscriber) -> str:
+        """Where it stands: what it has been written, it has."""
+        ring, partition = self._hub.ring_of(subscriber), self._hub.room(subscriber).partition
+        offset = ring.last if subscriber.stage is Stage.LIVE else subscriber.position
+        return self._cursors.mint(subscriber.workspace, partition, offset)
+
+    def _decision(self, subscriber: Subscriber, cursor: str) -> Decision:
+        ring, partition = self._hub.ring_of(subscriber), self._hub.room(subscriber).partition
+        known = Known(partition, ring.start, ring.last, self._settings.replay_offsets)
+        try:
+            return resume.decide(self._cursors.parse(cursor, subscriber.workspace) if cursor else None, known)
+        except CursorRefused as refused:
+            return resume.refuse(refused.reason, known)
+
+    def _welcome(self, subscriber: Subscriber, recovered: bool) -> None:
+        cursor = self.cursor_of(subscriber)
+        subscriber.write(frames.welcome(cursor, recovered, self._settings.heartbeat_s))
+        subscriber.stage = Stage.CATCHING_UP
+        self.pump(subscriber)
+
+    def _require_snapshot(self, subscriber: Subscriber, reason: Reason) -> None:
+        subscriber.position = self._hub.ring_of(subscriber).last
+        cursor = self.cursor_of(subscriber)
+        welcome = frames.welcome(cursor, False, self._settings.heartbeat_s)
+        subscriber.write(welcome + frames.snapshot_required(cursor, reason))
+        subscriber.stage = Stage.CATCHING_UP
+        self.pump(subscriber)
+
+    def _next(self, subscriber: Subscriber) -> Stretch | None:
+        ring = self._hub.ring_of(subscriber)
+        if ring.covers(subscriber.position):
+            return ring.after(subscriber.workspace, subscriber.position, self._settings.slice_bytes)
+        block = self._backfill.held(self._hub.room(subscriber).partition, subscriber.position + 1)
+        return block.after(subscriber.workspace, subscriber.position, self._settings.slice_bytes) if block else None
+
+    def _write(self, subscriber: Subscriber, found: Stretch) -> None:
+        data = visible(found.entries, subscriber.tag)
+        if data:
+            subscriber.write(data)
+        subscriber.position = found.upto
+        if found.upto == self._hub.ring_of(subscriber).last:
+            self._hub.room(subscriber).go_live(subscriber)
+
+    def _fetch(self, subscriber: Subscriber) -> None:
+        """Ask for the block of the next offset; a subscriber that is not welcome yet stays OPENING."""
+        if subscriber.stage is not Stage.OPENING:
+            subscriber.stage = Stage.FETCHING
+        partition, offset = self._hub.room(subscriber).partition, subscriber.position + 1
+        block = self._backfill.held(partition, offset)
+        if block is not None:
+            self._fetched(subscriber, block)
+        else:
+            end = self._hub.ring_of(subscriber).last + 1
+            self._backfill.fetch(partition, offset, end, lambda answer: self._fetched(subscriber, answer))
+
+    def _fetched(self, subscriber: Subscriber, answer: Block | Exception) -> None:
+        if subscriber.stage is Stage.CLOSED:
+            return
+        refusal = _refusal(answer, subscriber.position + 1)
+        if subscriber.stage is Stage.OPENING:
+            if refusal is None:
+                self._welcome(subscriber, recovered=True)
+            else:
+                self._require_snapshot(subscriber, refusal)
+        elif refusal is None:
+            subscriber.stage = Stage.CATCHING_UP
+            self.pump(subscriber)
+        else:
+            self._hub.dismiss(subscriber, codes.GOING_AWAY, f"replay interrupted ({refusal}): resume")
+
+
+def _refusal(answer: Block | Exception, offset: int) -> Reason | None:
+    """Why the events from `offset` on can't be served, or None: they can."""
+    if isinstance(answer, Block):
+        return None if answer.start <= offset < answer.end else "expired"
+    if isinstance(answer, Divergence):
+        log.error("the log contradicts itself in a range that a client asked for", error=str(answer))
+        return "diverged"
+    log.warning("a range could not be read for a client", error=repr(answer))
+    return "unavailable"

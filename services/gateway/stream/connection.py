@@ -1,0 +1,121 @@
+"""One WebSocket: picows' listener on one side, a subscriber's wire on the other."""
+
+import json
+import socket
+from collections.abc import Callable
+from typing import Protocol, cast
+
+from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+
+from services.gateway.stream import codes
+from services.gateway.stream.gate import Admitted
+from services.gateway.stream.subscriber import Stage, Subscriber
+
+KEEPALIVE = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 60),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 120_000),
+)
+"""A peer that vanished is noticed within two minutes, also while heartbeats wait for it."""
+
+
+class Front(Protocol):
+    """What the server does about a connection's life."""
+
+    def opened(self, connection: "Connection") -> None: ...
+    def allows_frame(self, connection: "Connection") -> bool: ...
+    def congested(self, connection: "Connection", is_congested: bool) -> None: ...
+    def misbehaved(self, connection: "Connection", code: int, reason: str) -> None: ...
+    def said_goodbye(self, connection: "Connection") -> None: ...
+    def closed(self, connection: "Connection") -> None: ...
+
+
+class Connection(WSListener):
+    """`frames` since `frames_from` (monotonic seconds): for the limit of client frames."""
+
+    __slots__ = (
+        "_front",
+        "_max_frame",
+        "_transport",
+        "admitted",
+        "buffered",
+        "frames",
+        "frames_from",
+        "subscriber",
+        "write",
+    )
+
+    write: Callable[[bytes], None]
+    buffered: Callable[[], int]
+    subscriber: Subscriber
+
+    def __init__(self, admitted: Admitted, front: Front, max_frame: int) -> None:
+        self.admitted = admitted
+        self.frames = 0
+        self.frames_from = 0.0
+        self._front = front
+        self._max_frame = max_frame
+
+    # the wire
+
+    def close(self, code: int, reason: str) -> None:
+        """The peer answers with its own close frame; if not, `Upkeep` cuts it off."""
+        self._transport.send_close(cast(WSCloseCode, code), reason)
+        self._front.said_goodbye(self)
+
+    def cut_off(self) -> None:
+        self._transport.disconnect(graceful=False)
+
+    # picows
+
+    def on_ws_connected(self, transport: WSTransport) -> None:
+        self._transport = transport
+        tcp = transport.underlying_transport
+        self.write, self.buffered = tcp.write, tcp.get_write_buffer_size
+        for option in KEEPALIVE:
+            tcp.get_extra_info("socket").setsockopt(*option)
+        self.subscriber = Subscriber(self.admitted.holder.workspace, self.admitted.holder.member_id, self)
+        self._front.opened(self)
+
+    def on_ws_disconnected(self, transport: WSTransport) -> None:
+        self._front.closed(self)
+
+    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
+        if frame.msg_type == WSMsgType.CLOSE:
+            transport.send_close(WSCloseCode.OK)
+            transport.disconnect()
+        elif self.subscriber.stage is Stage.CLOSED:
+            return
+        elif not self._front.allows_frame(self):
+            self._front.misbehaved(self, codes.TOO_MANY_FRAMES, "too many frames")
+        elif frame.msg_type == WSMsgType.TEXT and frame.fin:
+            self._take_text(frame)
+        elif frame.msg_type == WSMsgType.PING:
+            self._answer_ping(transport, frame)
+        elif frame.msg_type != WSMsgType.PONG:
+            self._front.misbehaved(self, codes.PROTOCOL_ERROR, "only whole text frames are taken")
+
+    def pause_writing(self) -> None:
+        self._front.congested(self, True)
+
+    def resume_writing(self) -> None:
+        self._front.congested(self, False)
+
+    def _take_text(self, frame: WSFrame) -> None:
+        """Well-formed frames of types that we don't know are ignored (DESIGN 8), and so far we know none."""
+        if frame.payload_size > self._max_frame or _object(frame.get_payload_as_bytes()) is None:
+            self._front.misbehaved(self, codes.PROTOCOL_ERROR, f"not a JSON object of at most {self._max_frame} bytes")
+
+    def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:
+        if not self.subscriber.congested:  # else a peer that asks and does not read would fill our memory
+            transport.send_pong(frame.get_payload_as_bytes())
+
+
+def _object(payload: bytes) -> dict[str, object] | None:
+    try:
+        content = json.loads(payload)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("type"), str) else None

@@ -1,0 +1,148 @@
+"""What this replica has read of `workspace.events`, and who is connected to it.
+
+Everything is synchronous on one event loop: between two calls no subscriber misses a record and none gets one twice.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+
+from services.gateway.stream import codes
+from services.gateway.stream.entry import Entry
+from services.gateway.stream.intake import Intake, Malformed
+from services.gateway.stream.repeats import Divergence, Repeats
+from services.gateway.stream.resume import Decision
+from services.gateway.stream.ring import Ring
+from services.gateway.stream.room import Room
+from services.gateway.stream.settings import StreamSettings
+from services.gateway.stream.subscriber import Subscriber
+from shared.runtime.faults import Fatal
+from shared.runtime.metrics import Metrics
+from shared.runtime.producer import partition_for
+from shared.runtime.records import Record
+
+
+class Hub:
+    def __init__(self, intake: Intake, settings: StreamSettings, metrics: Metrics) -> None:
+        self._intake, self._settings, self._metrics = intake, settings, metrics
+        self._rings: dict[int, Ring] = {}
+        self._repeats: dict[int, Repeats] = {}
+        self._rooms: dict[str, Room] = {}
+        self._congested: set[Subscriber] = set()
+        self._on_final: list[Callable[[str], None]] = []
+        self._repeated = metrics.counter("stream_repeats")
+        self._malformed = metrics.counter("stream_malformed")
+        self._events = metrics.counter("stream_events")
+        self._sockets = metrics.gauge("stream_sockets")
+
+    def on_final(self, callback: Callable[[str], None]) -> None:
+        self._on_final.append(callback)
+
+    def begin(self, starts: Mapping[int, int]) -> None:
+        """Where reading begins in every partition of the topic. Before the first record."""
+        for partition, start in starts.items():
+            self._rings[partition] = Ring(start, self._settings.ring_bytes, self._settings.ring_entries)
+            self._repeats[partition] = Repeats()
+
+    def partition_of(self, workspace: str) -> int:
+        return partition_for(workspace, len(self._rings))
+
+    def ring_of(self, subscriber: Subscriber) -> Ring:
+        return self._rings[self._rooms[subscriber.workspace].partition]
+
+    def on_records(self, records: Sequence[Record]) -> None:
+        """Remember a batch and write it to all who are live. Fatal: the log contradicts itself."""
+        batch: dict[str, list[Entry]] = defaultdict(list)
+        for record in records:
+            entry = self._remember(record)
+            if entry is not None:
+                batch[entry.workspace].append(entry)
+        for workspace, entries in batch.items():
+            room = self._rooms.get(workspace)
+            if room is not None:
+                room.deliver(entries)
+        self._dismiss_slow()
+
+    def enter(self, subscriber: Subscriber) -> None:
+        workspace = subscriber.workspace
+        if workspace not in self._rooms:
+            self._rooms[workspace] = Room(workspace, self.partition_of(workspace))
+        self._rooms[workspace].enter(subscriber)
+        self._sockets.inc()
+
+    def __contains__(self, subscriber: Subscriber) -> bool:
+        room = self._rooms.get(subscriber.workspace)
+        return room is not None and subscriber in room.subscribers
+
+    def room(self, subscriber: Subscriber) -> Room:
+        return self._rooms[subscriber.workspace]
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """Repeatable."""
+        if subscriber not in self:
+            return
+        room = self._rooms[subscriber.workspace]
+        room.leave(subscriber)
+        self._congested.discard(subscriber)
+        self._sockets.dec()
+        if not room.subscribers:
+            del self._rooms[subscriber.workspace]
+
+    def dismiss(self, subscriber: Subscriber, code: int, reason: str) -> None:
+        """Out at once; the wire says goodbye."""
+        self.leave(subscriber)
+        self._metrics.counter("stream_dismissed", code=str(code)).inc()
+        subscriber.wire.close(code, reason)
+
+    def members(self, workspace: str, member_id: str) -> list[Subscriber]:
+        room = self._rooms.get(workspace)
+        return room.members(member_id) if room else []
+
+    def count_resume(self, decision: Decision) -> None:
+        self._metrics.counter("stream_resumes", outcome=decision.reason or decision.way).inc()
+
+    def count_refused(self, code: str) -> None:
+        self._metrics.counter("stream_refused", code=code).inc()
+
+    def everybody(self) -> list[Subscriber]:
+        return [subscriber for room in self._rooms.values() for subscriber in room.subscribers]
+
+    def congested(self, subscriber: Subscriber, is_congested: bool) -> None:
+        """The wire's buffer passed its high or its low mark."""
+        subscriber.congested = is_congested
+        if is_congested:
+            self._congested.add(subscriber)
+        else:
+            subscriber.stalled = False
+            self._congested.discard(subscriber)
+
+    def _remember(self, record: Record) -> Entry | None:
+        ring = self._ring_for(record)
+        try:
+            taken = self._intake.take(record, self._repeats[record.partition])
+        except Malformed:
+            self._malformed.inc()
+            ring.advance(record.offset)
+            return None
+        except Divergence as divergence:
+            self._metrics.counter("stream_divergences").inc()
+            raise Fatal(f"{record.topic} partition {record.partition} offset {record.offset}: {divergence}") from None
+        if taken.final is not None:
+            for callback in self._on_final:
+                callback(taken.final)
+        if taken.entry is None:
+            self._repeated.inc()
+            ring.advance(record.offset)
+        else:
+            self._events.inc()
+            ring.append(taken.entry)
+        return taken.entry
+
+    def _ring_for(self, record: Record) -> Ring:
+        ring = self._rings[record.partition]
+        if record.offset != ring.last + 1:
+            raise Fatal(f"{record.topic} partition {record.partition}: offset {record.offset} follows {ring.last}")
+        return ring
+
+    def _dismiss_slow(self) -> None:
+        for subscriber in [s for s in self._congested if s.wire.buffered() > self._settings.buffer_bytes]:
+            self.dismiss(subscriber, codes.TOO_SLOW, "too slow: resume")

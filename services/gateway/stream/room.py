@@ -1,0 +1,46 @@
+"""The subscribers of one workspace. Writes are synchronous: no await, task or timer per subscriber."""
+
+from collections.abc import Sequence
+
+from services.gateway.stream.entry import Entry, visible
+from services.gateway.stream.subscriber import Stage, Subscriber
+
+
+class Room:
+    def __init__(self, workspace: str, partition: int) -> None:
+        self.workspace = workspace
+        self.partition = partition
+        self.subscribers: set[Subscriber] = set()
+        self._live: set[Subscriber] = set()
+
+    def enter(self, subscriber: Subscriber) -> None:
+        self.subscribers.add(subscriber)
+
+    def go_live(self, subscriber: Subscriber) -> None:
+        subscriber.stage = Stage.LIVE
+        self._live.add(subscriber)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        subscriber.stage = Stage.CLOSED
+        self.subscribers.discard(subscriber)
+        self._live.discard(subscriber)
+
+    def members(self, member_id: str) -> list[Subscriber]:
+        return [subscriber for subscriber in self.subscribers if subscriber.member_id == member_id]
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """One write to every live subscriber: all entries of a batch that it may see."""
+        public = b"".join([entry.frame for entry in entries if entry.audience is None])
+        tags = {entry.audience for entry in entries if entry.audience is not None}
+        if tags:
+            self._deliver_to_some(entries, tags, public)
+        elif public:
+            for subscriber in self._live:
+                subscriber.write(public)
+
+    def _deliver_to_some(self, entries: Sequence[Entry], tags: set[str], public: bytes) -> None:
+        own = {tag: visible(entries, tag) for tag in tags}
+        for subscriber in self._live:
+            data = own.get(subscriber.tag, public)
+            if data:
+                subscriber.write(data)

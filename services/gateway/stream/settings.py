@@ -1,0 +1,44 @@
+"""What the stream can be told. Sizes in bytes, times in seconds."""
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from services.gateway.stream.backfill import BackfillSettings
+from services.gateway.stream.ticket import TICKET_S
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """`url`: what clients connect to, without a query; empty = the bound address. `key` signs tickets and cursors.
+
+    `origins`: pages that may connect; empty = any (development). `ring_bytes` and `ring_entries` are per partition.
+    `slice_bytes`: one write of a replay, about what a wire takes before it asks for a pause. `replay_offsets`: so far
+    back a cursor is served from Kafka.
+    """
+
+    key: bytes
+    url: str = ""
+    host: str = "127.0.0.1"
+    port: int = 0
+    origins: tuple[str, ...] = ()
+    backlog: int = 4096
+    heartbeat_s: float = 25.0
+    tick_s: float = 0.25
+    ticket_lifetime: timedelta = timedelta(seconds=TICKET_S)
+    cursor_max_age: timedelta = timedelta(days=7)
+    lookback_s: int = 600
+    lookback_records: int = 50_000
+    ring_bytes: int = 32 * MIB
+    ring_entries: int = 50_000
+    buffer_bytes: int = MIB
+    slice_bytes: int = 64 * 1024
+    replay_offsets: int = 50_000
+    ahead_s: float = 2.0
+    backfill: BackfillSettings = field(default_factory=BackfillSettings)
+    drain_s: float = 3.0
+    linger_s: float = 5.0
+    client_frame_bytes: int = 4096
+    client_frames: int = 100
+    client_frames_s: float = 10.0

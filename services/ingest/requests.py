@@ -1,0 +1,50 @@
+"""Bodies of the channel registry's calls. Settings are flat: names to plain values; null takes a value away."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+SettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+Number = Annotated[int | float, Field(ge=-(2**53), le=2**53, allow_inf_nan=False)]
+SettingText = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
+SettingValue = bool | Number | SettingText | None
+Settings = Annotated[dict[SettingName, SettingValue], Field(max_length=64)]
+ChannelName = Annotated[
+    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00]*$")
+]
+KindName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class NewBot(_Body):
+    kind: KindName
+    settings: Settings = Field(default_factory=dict)
+
+
+class NewChannel(_Body):
+    kind: KindName
+    name: ChannelName
+    settings: Settings = Field(default_factory=dict)
+    bot: NewBot | None = None
+
+
+class BotChange(_Body):
+    """`kind` may be left out where the channel has a bot; another kind replaces bot and settings."""
+
+    kind: KindName | None = None
+    settings: Settings = Field(default_factory=dict)
+
+
+class ChannelChange(_Body):
+    """Only what is given changes; `bot: null` removes the bot."""
+
+    name: ChannelName | None = None
+    settings: Settings = Field(default_factory=dict)
+    bot: BotChange | None = None
+
+    @property
+    def names_bot(self) -> bool:
+        return "bot" in self.model_fields_set

@@ -1,0 +1,80 @@
+"""Which ids an input names, what is known about them, and what to remember of a decision. Pure; knows no database.
+
+Kinds: `message` (the channel's id of a customer's message), `edit` (the record of an edit or deletion), `command`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from services.routing.core import NOTHING_KNOWN, Decision, Known
+from shared.contracts.commands import CommandRecord
+from shared.contracts.events import TYPE_OF, First, MessageWasReceived
+from shared.contracts.inbound import InboundRecord, MessageDeleted, MessageEdited, MessageReceived
+
+Item = InboundRecord | CommandRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """`key`: document, kind and id. `seq`: of the message; `first`: the outcome of the command."""
+
+    key: str
+    seq: int | None = None
+    first: First | None = None
+
+
+def names(key: str, item: Item) -> tuple[str, ...]:
+    """The keys under which something about `item` may be remembered; `key` is its document's."""
+    match item:
+        case MessageReceived():
+            return (_message(key, item.external_id),)
+        case MessageEdited() | MessageDeleted():
+            return (_message(key, item.external_id), _edit(key, item))
+        case CommandRecord():
+            return (_command(key, item),)
+        case _:
+            return ()
+
+
+def known(key: str, item: Item, remembered: Mapping[str, Remembered]) -> Known:
+    match item:
+        case MessageReceived():
+            message = remembered.get(_message(key, item.external_id))
+            return Known(message_seq=message.seq) if message else NOTHING_KNOWN
+        case MessageEdited() | MessageDeleted():
+            message = remembered.get(_message(key, item.external_id))
+            return Known(message_seq=message.seq if message else None, handled=_edit(key, item) in remembered)
+        case CommandRecord():
+            command = remembered.get(_command(key, item))
+            return Known(handled=True, first=command.first) if command else NOTHING_KNOWN
+        case _:
+            return NOTHING_KNOWN
+
+
+def to_remember(key: str, item: Item, decision: Decision, before: Known) -> Remembered | None:
+    """What the decision adds; None where it is known already or nothing has happened."""
+    if not decision.events or before.handled:
+        return None
+    last = decision.events[-1]
+    match item:
+        case MessageReceived() if isinstance(last.data, MessageWasReceived):
+            return Remembered(_message(key, item.external_id), seq=last.seq)
+        case MessageEdited() | MessageDeleted():
+            return Remembered(_edit(key, item))
+        case CommandRecord():
+            outcome = First(type=TYPE_OF[type(last.data)], seq=last.seq, data=last.data.model_dump(mode="json"))
+            return Remembered(_command(key, item), first=outcome)
+        case _:
+            return None
+
+
+def _message(key: str, external_id: str) -> str:
+    return f"{key}:message:{external_id}"
+
+
+def _edit(key: str, item: InboundRecord) -> str:
+    return f"{key}:edit:{item.id}"
+
+
+def _command(key: str, item: CommandRecord) -> str:
+    return f"{key}:command:{item.id}"

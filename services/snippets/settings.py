@@ -1,0 +1,8 @@
+"""The settings of snippets."""
+
+from shared.runtime.settings import Port, Settings
+
+
+class SnippetsSettings(Settings):
+    snippets_http_port: Port = 8084
+    snippets_probe_port: Port = 9084

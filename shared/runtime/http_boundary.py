@@ -1,0 +1,98 @@
+"""The outermost layer of an HTTP application: request ids, odd paths, and every exception turned into one problem.
+
+Plain ASGI, so that streamed answers pass through untouched.
+"""
+
+import re
+import time
+import uuid
+from typing import Any
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+from shared.runtime.component import ASGIApp, Message, Receive, Scope, Send
+from shared.runtime.engine_errors import is_away
+from shared.runtime.metrics import Metrics
+from shared.runtime.problems import CONTENT_TYPE, Problem, not_found, unavailable
+
+_log = structlog.stdlib.get_logger(__name__)
+_ODD = re.compile(r"[\x00-\x1f\x7f\ufffd]")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def answer(problem: Problem) -> Response:
+    return Response(problem.body(), problem.status, problem.headers, CONTENT_TYPE)
+
+
+class Boundary:
+    """Middleware. An exception that nobody expected is logged once, with its trace; the 500 does not show its text."""
+
+    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+        self._app = app
+        self._service = service
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = _Exchange(send, _request_id(scope))
+        begun = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(service=self._service, request_id=exchange.request_id):
+            await self._answered(scope, receive, exchange)
+        self._count(scope, exchange.status, time.perf_counter() - begun)
+
+    async def _answered(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
+        try:
+            if _ODD.search(scope["path"]):
+                raise not_found("There is nothing at this path.")
+            await self._app(scope, receive, exchange.send)
+        except ClientDisconnect:
+            exchange.status = 499
+        except Exception as error:
+            if exchange.status:
+                raise  # headers are gone: the server breaks the connection off and logs
+            await answer(_problem_of(error, exchange.request_id))(scope, receive, exchange.send)
+
+    def _count(self, scope: Scope, status: int, seconds: float) -> None:
+        route = scope.get("state", {}).get("route", "none")
+        self._metrics.counter("http_requests", method=_method(scope), route=route, status=str(status)).inc()
+        self._metrics.histogram("http_seconds", method=_method(scope), route=route).observe(seconds)
+
+
+class _Exchange:
+    """One request's answer on its way out: remembers its status, adds the request id."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self.request_id = request_id
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), (b"x-request-id", self.request_id.encode())]}
+        await self._send(message)
+
+
+def _problem_of(error: Exception, request_id: str) -> Problem:
+    if isinstance(error, Problem):
+        return error
+    if is_away(error):
+        _log.warning("answered 503", reason=type(error).__name__)
+        return unavailable()
+    _log.error("unexpected error in a request", exc_info=error)
+    return Problem(500, "INTERNAL", "A fault of ours; it is logged.", request_id=request_id)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's, where it is a plain one; else a new one."""
+    given: Any = dict(scope["headers"]).get(b"x-request-id", b"")
+    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+
+
+def _method(scope: Scope) -> str:
+    """Bounded, because it becomes a metric label: anybody can send any method."""
+    return scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -1,0 +1,189 @@
+"""Objects in any S3. Minio's client is synchronous: every call runs in a thread of ours, with short timeouts.
+
+Signed URLs are made without the network (the region is given) and carry the address that browsers reach.
+"""
+
+import asyncio
+import io
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import certifi
+import urllib3
+from minio import Minio
+from minio.error import MinioException, S3Error
+
+from shared.runtime.engine_errors import is_away
+from shared.runtime.faults import Transient
+from shared.runtime.settings import S3Settings
+
+THREADS = 8
+CONNECT_S = 3.0
+READ_S = 15.0
+LIST_LIMIT = 1_000
+T = TypeVar("T")
+_MISSING = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
+_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "XMinioServerNotInitialized"})
+
+
+class ObjectMissing(Exception):
+    """There is no object under this key."""
+
+
+class ObjectTooLarge(Exception):
+    """The object is larger than the caller wants to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """`size` in bytes. `content_type` is what the uploader said, and some stores forget it: never trust it."""
+
+    key: str
+    size: int
+    content_type: str | None
+    etag: str
+    modified_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a browser shall take a downloaded object: overrides whatever the store remembers."""
+
+    content_type: str
+    filename: str | None = None
+    inline: bool = False
+
+
+class ObjectStore(Protocol):
+    """All but the two `presign` may raise Transient where the store does not answer."""
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Write or overwrite."""
+
+    async def get(self, key: str, limit: int) -> bytes:
+        """The content, read once. ObjectMissing; ObjectTooLarge past `limit` bytes."""
+
+    async def head(self, key: str) -> ObjectInfo:
+        """ObjectMissing."""
+
+    async def delete(self, key: str) -> None:
+        """Also fine where there is none."""
+
+    async def list(self, prefix: str, after: str = "") -> Sequence[ObjectInfo]:
+        """Up to 1,000 objects in key order, beginning after the key `after`."""
+
+    def presign_get(self, key: str, lasts: timedelta, shown: Shown) -> str:
+        """A URL to download it."""
+
+    def presign_put(self, key: str, lasts: timedelta) -> str:
+        """A URL to upload it; can be used more than once until it expires, and limits neither size nor type."""
+
+
+class MinioStore:
+    """Component and ObjectStore for one bucket, which must exist: services do not create buckets."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self._bucket = settings.s3_bucket
+        self._client = _client(settings, settings.s3)
+        self._signer = _client(settings, settings.s3_public or settings.s3)
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
+
+    async def start(self) -> None:
+        """Transient while the store does not answer or lacks the bucket."""
+        await self.ping()
+
+    async def stop(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def ping(self) -> None:
+        if not await self._call(lambda: self._client.bucket_exists(self._bucket)):
+            raise Transient(f"the bucket {self._bucket} does not exist: create it")
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        await self._call(
+            lambda: self._client.put_object(self._bucket, key, io.BytesIO(data), len(data), content_type=content_type)
+        )
+
+    async def get(self, key: str, limit: int) -> bytes:
+        return await self._call(lambda: self._read(key, limit), key)
+
+    async def head(self, key: str) -> ObjectInfo:
+        found = await self._call(lambda: self._client.stat_object(self._bucket, key), key)
+        return ObjectInfo(key, found.size or 0, found.content_type, found.etag or "", found.last_modified)
+
+    async def delete(self, key: str) -> None:
+        await self._call(lambda: self._client.remove_object(self._bucket, key))
+
+    async def list(self, prefix: str, after: str = "") -> Sequence[ObjectInfo]:
+        return await self._call(lambda: self._listed(prefix, after))
+
+    def presign_get(self, key: str, lasts: timedelta, shown: Shown) -> str:
+        overrides: dict[str, str | list[str] | tuple[str]] = {
+            "response-content-type": shown.content_type,
+            "response-content-disposition": _disposition(shown),
+        }
+        return self._signer.get_presigned_url("GET", self._bucket, key, lasts, response_headers=overrides)
+
+    def presign_put(self, key: str, lasts: timedelta) -> str:
+        return self._signer.get_presigned_url("PUT", self._bucket, key, lasts)
+
+    def _read(self, key: str, limit: int) -> bytes:
+        answer = self._client.get_object(self._bucket, key)
+        try:
+            data: bytes = answer.read(limit + 1)
+        finally:
+            answer.close()
+            answer.release_conn()
+        if len(data) > limit:
+            raise ObjectTooLarge(f"more than {limit} bytes")
+        return data
+
+    def _listed(self, prefix: str, after: str) -> Sequence[ObjectInfo]:
+        found = []
+        for item in self._client.list_objects(self._bucket, prefix, recursive=True, start_after=after or None):
+            found.append(ObjectInfo(item.object_name or "", item.size or 0, None, item.etag or "", item.last_modified))
+            if len(found) == LIST_LIMIT:
+                break
+        return found
+
+    async def _call(self, work: Callable[[], T], key: str = "") -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except S3Error as error:
+            if error.code in _MISSING:
+                raise ObjectMissing(key) from None
+            if error.code in _BUSY:
+                raise Transient(f"S3 answered {error.code}") from None
+            raise
+        except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
+            if isinstance(error, MinioException) or is_away(error):
+                raise Transient(f"S3: {type(error).__name__}") from None
+            raise
+
+
+def _client(settings: S3Settings, url: str) -> Minio:
+    parts = urlsplit(url)
+    pool = urllib3.PoolManager(
+        maxsize=THREADS,
+        timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
+        retries=urllib3.Retry(total=1, redirect=0, backoff_factor=0.1),
+        ca_certs=certifi.where(),
+    )
+    return Minio(
+        parts.netloc,
+        access_key=settings.s3_access_key.get_secret_value(),
+        secret_key=settings.s3_secret_key.get_secret_value(),
+        secure=parts.scheme == "https",
+        region=settings.s3_region,
+        http_client=pool,
+    )
+
+
+def _disposition(shown: Shown) -> str:
+    """RFC 6266: the name percent-encoded in UTF-8, so that no character of it can end the header."""
+    kind = "inline" if shown.inline else "attachment"
+    return f"{kind}; filename*=UTF-8''{quote(shown.filename, safe='')}" if shown.filename else kind

@@ -1,0 +1,54 @@
+"""One service asking another over HTTP, in the caller's name. An answer that cannot be had is a 503, never a guess."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import orjson
+
+from shared.runtime.problems import Problem, unavailable
+
+TIMEOUT_S = 5.0
+MAX_ANSWER_BYTES = 4 << 20
+
+
+class ServiceClient:
+    """Component. `base_url` is the other service's own address."""
+
+    def __init__(self, base_url: str, name: str) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._name = name
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        """Connects with the first call."""
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
+
+    async def stop(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def get(self, path: str, token: str, params: Mapping[str, str]) -> Any:
+        """The JSON of a 200. Problem 503 for anything else: no answer in time, an error, no JSON."""
+        status, content = await self._call("GET", path, token, params=params)
+        if status == 200:
+            return content
+        raise self._away()
+
+    async def post(self, path: str, token: str, body: Any) -> tuple[int, Any]:
+        """The status, whatever it is, and its JSON. Problem 503 where there is no answer in time, or no JSON."""
+        return await self._call("POST", path, token, json=body)
+
+    async def _call(self, method: str, path: str, token: str, **options: Any) -> tuple[int, Any]:
+        assert self._session is not None, "not started"
+        headers = {"Authorization": f"Bearer {token}"}
+        try:
+            async with self._session.request(
+                method, self._base_url + path, headers=headers, allow_redirects=False, **options
+            ) as answer:
+                return answer.status, orjson.loads(await answer.content.read(MAX_ANSWER_BYTES))
+        except (aiohttp.ClientError, TimeoutError, ValueError):
+            raise self._away() from None
+
+    def _away(self) -> Problem:
+        return unavailable(f"The service {self._name} does not answer; nothing was changed.")

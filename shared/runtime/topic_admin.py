@@ -1,0 +1,249 @@
+"""Topics as the registry declares them: made by `relaydesk topics apply`, never by a client; checked at each start."""
+
+import asyncio
+import uuid
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
+
+from shared.contracts.topics import MAX_RECORD_BYTES, META, ROUTING_INPUTS, TOPICS, Topic, dead_letter_name
+from shared.runtime.faults import Fatal, Transient
+from shared.runtime.incarnations import encode_incarnation
+from shared.runtime.producer import LETTER_ROOM_BYTES
+from shared.runtime.records import Outgoing
+from shared.runtime.table import Table
+
+if TYPE_CHECKING:
+    from shared.runtime.messaging import Messaging
+
+Registry = Mapping[str, Topic]
+
+REPLICAS = 3
+"""Copies of each partition where there are as many brokers; then a write needs two of them."""
+
+LEADERS_S = 15.0
+SHORT = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What `apply` did, by registry name; all empty when everything was as declared."""
+
+    created: tuple[str, ...] = ()
+    configured: tuple[str, ...] = ()
+    incarnated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The topics of the registry as the broker has them: partition counts and the declared settings' values."""
+
+    partitions: Mapping[str, int]
+    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+async def apply(messaging: "Messaging", registry: Registry = TOPICS) -> Applied:
+    """Make what is missing, set what differs. May be repeated, also at the same time.
+
+    Partition counts are left as they are: `check` says so.
+    Raises Transient when Kafka does not answer, Fatal when it refuses.
+    """
+    async with _Admin(messaging) as admin:
+        before = await admin.find(registry)
+        missing = [name for name in registry if name not in before.partitions]
+        await admin.create([registry[name] for name in missing if name == META])
+        # An incarnation is written before its topic exists: no record of the new life can be read under the old id.
+        incarnated = await _incarnate(messaging, registry, missing)
+        await admin.create([registry[name] for name in missing if name != META])
+        wrong = [name for name, values in before.settings.items() if values != admin.settings(registry[name])]
+        await admin.configure([registry[name] for name in wrong])
+    return Applied(tuple(missing), tuple(wrong), tuple(incarnated))
+
+
+async def check(messaging: "Messaging", registry: Registry = TOPICS) -> list[str]:
+    """What differs from the registry, a sentence each. Raises Transient when Kafka does not answer."""
+    async with _Admin(messaging) as admin:
+        found = await admin.find(registry)
+        wanted = {name: admin.settings(registry[name]) for name in found.settings}
+    faults = missing_topics(found, registry) + wrong_partitions(found, registry) + unequal_inputs(found)
+    faults += [
+        f"topic {name} has other settings: run `relaydesk topics apply`"
+        for name in wanted
+        if wanted[name] != found.settings[name]
+    ]
+    if META in found.partitions:
+        known = await _incarnations(messaging)
+        faults += [
+            f"topic {name} has no incarnation: run `relaydesk topics apply`"
+            for name in found.partitions
+            if name not in known
+        ]
+    return faults
+
+
+class TopicGate:
+    """A component, the first of a service: it does not start without its topics."""
+
+    def __init__(self, messaging: "Messaging", topics: Iterable[str]) -> None:
+        self._messaging = messaging
+        self._registry = {name: TOPICS[name] for name in topics}
+
+    async def start(self) -> None:
+        """Raises Transient while Kafka is away, Fatal when a topic is missing or the routing inputs do not fit."""
+        async with _Admin(self._messaging) as admin:
+            found = await admin.find(self._registry, with_settings=False)
+        if faults := missing_topics(found, self._registry) + unequal_inputs(found):
+            raise Fatal("; ".join(faults))
+
+    async def stop(self) -> None:
+        """Nothing is open."""
+
+
+def missing_topics(found: Found, registry: Registry) -> list[str]:
+    return [
+        f"topic {name} is missing: run `relaydesk topics apply`" for name in registry if name not in found.partitions
+    ]
+
+
+def wrong_partitions(found: Found, registry: Registry) -> list[str]:
+    return [
+        f"topic {name} has {count} partitions, declared are {registry[name].partitions}: "
+        "changing them is stop-the-world, drain every service first"
+        for name, count in found.partitions.items()
+        if count != registry[name].partitions
+    ]
+
+
+def unequal_inputs(found: Found) -> list[str]:
+    """Partition p of both routing inputs has one owner only if there are as many of each (DESIGN 3.1)."""
+    counts = {name: found.partitions[name] for name in ROUTING_INPUTS if name in found.partitions}
+    return [] if len(set(counts.values())) <= 1 else [f"the routing inputs differ in partitions: {counts}"]
+
+
+def settings_of(topic: Topic, replicas: int) -> dict[str, str]:
+    """The broker's settings of a topic."""
+    retention_ms = -1 if topic.retention is None else int(topic.retention.total_seconds() * 1000)
+    room = LETTER_ROOM_BYTES if _is_dead_letter(topic) else 0
+    settings = {
+        "cleanup.policy": topic.cleanup,
+        "retention.ms": str(retention_ms),
+        "max.message.bytes": str(MAX_RECORD_BYTES + room),
+        "min.insync.replicas": str(min(2, replicas)),
+    }
+    if topic.retention is not None and topic.retention < SHORT:
+        settings["segment.ms"] = str(retention_ms)  # only closed segments are deleted
+    return settings | dict(topic.config)
+
+
+def _is_dead_letter(topic: Topic) -> bool:
+    return topic.name.endswith(dead_letter_name(""))
+
+
+class _Admin:
+    """An admin client for the time of one command. Its errors are Transient or Fatal."""
+
+    def __init__(self, messaging: "Messaging") -> None:
+        self._messaging = messaging
+        self._client: AIOKafkaAdminClient = messaging.admin_client()
+        self._replicas = 1
+
+    async def __aenter__(self) -> "_Admin":
+        try:
+            await self._client.start()
+            cluster = await self._client.describe_cluster()
+        except (KafkaError, TimeoutError) as error:
+            await self._client.close()
+            raise Transient(f"Kafka does not answer: {error}") from error
+        self._replicas = min(REPLICAS, len(cluster["brokers"]))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        await self._client.close()
+        if isinstance(error, KafkaError | TimeoutError):
+            raise Transient(f"Kafka does not answer: {error!r}") from error
+
+    def settings(self, topic: Topic) -> dict[str, str]:
+        return settings_of(topic, self._replicas)
+
+    async def find(self, registry: Registry, with_settings: bool = True) -> Found:
+        # all topics: a request that names one lets a broker with auto-creation make it
+        described = {topic["topic"]: len(topic["partitions"]) for topic in await self._client.describe_topics()}
+        names = {self._messaging.on_broker(name): name for name in registry}
+        found = {name: described[on_broker] for on_broker, name in names.items() if on_broker in described}
+        if not with_settings or not found:
+            return Found(found)
+        asked = [self._resource(registry[name], self.settings(registry[name])) for name in found]
+        resources = [
+            row for response in await self._client.describe_configs(asked) for row in response.to_object()["resources"]
+        ]
+        settings = {names[row["resource_name"]]: _values(row["config_entries"]) for row in resources}
+        return Found(found, settings)
+
+    async def create(self, topics: Sequence[Topic]) -> None:
+        if not topics:
+            return
+        new = [
+            NewTopic(self._messaging.on_broker(t.name), t.partitions, self._replicas, topic_configs=self.settings(t))
+            for t in topics
+        ]
+        response = await self._client.create_topics(new)
+        for topic, code, message in (row[:3] for row in response.topic_errors):
+            error = for_code(code)
+            if error not in (NoError, TopicAlreadyExistsError):
+                raise Fatal(f"topic {topic} was not created: {error.__name__} {message or ''}".strip())
+        await self._led({self._messaging.on_broker(topic.name) for topic in topics})
+
+    async def _led(self, names: Set[str]) -> None:
+        """Brokers hear of a new topic a little after its creator does: until all its partitions have a leader."""
+        async with asyncio.timeout(LEADERS_S):
+            while True:
+                described = await self._client.describe_topics()
+                if names <= {topic["topic"] for topic in described if _has_leaders(topic)}:
+                    return
+                await asyncio.sleep(0.02)
+
+    async def configure(self, topics: Sequence[Topic]) -> None:
+        if not topics:
+            return
+        for response in await self._client.alter_configs([self._resource(t, self.settings(t)) for t in topics]):
+            for row in response.to_object()["resources"]:
+                if row["error_code"]:
+                    raise Fatal(f"topic {row['resource_name']} was not configured: {row['error_message']}")
+
+    def _resource(self, topic: Topic, settings: Mapping[str, str]) -> ConfigResource:
+        return ConfigResource(ConfigResourceType.TOPIC, self._messaging.on_broker(topic.name), dict(settings))
+
+
+def _has_leaders(topic: Mapping[str, Any]) -> bool:
+    return not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
+
+
+def _values(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    return {entry["config_names"]: entry["config_value"] for entry in entries}
+
+
+async def _incarnations(messaging: "Messaging") -> set[str]:
+    table = Table(messaging, META)
+    await table.start()
+    await table.stop()
+    return set(table)
+
+
+async def _incarnate(messaging: "Messaging", registry: Registry, missing: Sequence[str]) -> list[str]:
+    """Random ids for topics that are about to be made, and for those that never got one."""
+    if META not in registry:
+        return []
+    known = await _incarnations(messaging)
+    wanted = [name for name in registry if name in missing or name not in known]
+    producer = messaging.producer()
+    await producer.start()
+    try:
+        await producer.publish([Outgoing(META, name, encode_incarnation(uuid.uuid4().hex)) for name in wanted])
+    finally:
+        await producer.stop()
+    return wanted

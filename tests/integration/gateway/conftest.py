@@ -1,0 +1,87 @@
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from pymongo import MongoClient
+
+from relaydesk.installation import installation_secrets
+from shared.engines.addresses import Addresses
+from shared.testing.api import Api
+from shared.testing.engines import drop_topics
+from tests.integration.gateway.installation import Installation, Place, Running, known
+from tests.integration.gateway.snippets_double import Snippets
+
+PAGE = "<!doctype html><title>console</title>"
+
+
+@pytest_asyncio.fixture(scope="package")
+async def snippets() -> AsyncIterator[Snippets]:
+    async with Snippets() as service:
+        yield service
+
+
+@pytest_asyncio.fixture(scope="package")
+async def installation(
+    engines: Addresses, snippets: Snippets, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Installation]:
+    """One for all tests here, routing running; they keep apart by workspace."""
+    place = Place(engines, f"t{uuid.uuid4().hex[:10]}", tmp_path_factory.mktemp("gateway"))
+    pages = place.folder / "console"
+    (pages / "scripts").mkdir(parents=True)
+    (pages / "index.html").write_text(PAGE)
+    (pages / "scripts" / "main.js").write_text("export {}")
+    (pages / ".secret").write_text("no")
+    installed = Installation(place, installation_secrets(place.folder / "data"), snippets.url)
+    await installed.start()
+    await installed.start_routing()
+    yield installed
+    await installed.close()
+    await drop_topics(engines.kafka, f"{place.name}.")
+    with MongoClient[dict[str, object]](engines.mongo) as client:
+        for service in ("gateway", "routing"):
+            client.drop_database(f"{place.name}_{service}")
+
+
+@pytest_asyncio.fixture(scope="package")
+async def replica(installation: Installation) -> Running:
+    """The first replica of the gateway."""
+    return await installation.gateway()
+
+
+@pytest_asyncio.fixture(scope="package")
+async def second(installation: Installation, replica: Running) -> Running:
+    """Another replica of the gateway."""
+    return await installation.gateway()
+
+
+@pytest_asyncio.fixture
+async def agent(installation: Installation, replica: Running, workspace: str) -> Api:
+    return await installation.member(replica.base, "grace", workspace)
+
+
+@pytest_asyncio.fixture
+async def other(installation: Installation, replica: Running, workspace: str) -> Api:
+    """A colleague of the agent's."""
+    api = await installation.member(replica.base, "linus", workspace)
+    await api.ok("GET", "/v1/me")
+    return api
+
+
+@pytest_asyncio.fixture
+async def owner(installation: Installation, replica: Running, workspace: str) -> Api:
+    return await installation.member(replica.base, "olivia", workspace, "owner")
+
+
+@pytest_asyncio.fixture
+async def stranger(installation: Installation, replica: Running) -> Api:
+    """An agent of another workspace, by the same name."""
+    return await installation.member(replica.base, "grace", f"w-{uuid.uuid4().hex[:12]}")
+
+
+@pytest_asyncio.fixture
+async def conversation(installation: Installation, agent: Api, workspace: str) -> str:
+    """Where a customer has said hello: three events."""
+    ident = await installation.says(workspace, "customer-1", "hello")
+    await known(agent, ident, 3)
+    return ident

@@ -1,0 +1,160 @@
+"""Topics are made and mended by `apply` alone, and a topic's new life is seen as such."""
+
+from dataclasses import replace
+
+import pytest
+from aiokafka.admin import NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from shared.contracts.topics import MAX_RECORD_BYTES, TOPICS, dead_letter_name
+from shared.runtime import topic_admin
+from shared.runtime.faults import Fatal
+from shared.runtime.producer import LETTER_ROOM_BYTES
+from shared.runtime.records import Outgoing
+from shared.testing.eventually import eventually
+from tests.integration.runtime.conftest import Running
+from tests.integration.runtime.worlds import (
+    COMMANDS,
+    CONTACTS,
+    INBOUND,
+    META,
+    QUICK,
+    REGISTRY,
+    BrokerWorld,
+    Recorder,
+    numbered,
+)
+
+
+async def delete(world: BrokerWorld, topic: str) -> None:
+    admin = world.messaging.admin_client()
+    await admin.start()
+    try:
+        await admin.delete_topics([world.messaging.on_broker(topic)])
+    finally:
+        await admin.close()
+
+    async def gone() -> bool:
+        return any(f"{topic} is missing" in fault for fault in await topic_admin.check(world.messaging, REGISTRY))
+
+    await eventually(gone, f"{topic} is gone")
+
+
+async def test_apply_makes_everything_once_and_then_nothing(bare: BrokerWorld) -> None:
+    first = await topic_admin.apply(bare.messaging)
+    second = await topic_admin.apply(bare.messaging)
+
+    assert set(first.created) == set(TOPICS) == set(first.incarnated)
+    assert second == topic_admin.Applied()
+    assert await topic_admin.check(bare.messaging) == []
+
+
+async def test_check_names_what_is_missing(bare: BrokerWorld) -> None:
+    only = {META: REGISTRY[META], INBOUND: REGISTRY[INBOUND]}
+    await topic_admin.apply(bare.messaging, only)
+
+    faults = await topic_admin.check(bare.messaging, {**only, COMMANDS: REGISTRY[COMMANDS]})
+
+    assert faults == [f"topic {COMMANDS} is missing: run `relaydesk topics apply`"]
+
+
+async def test_a_service_does_not_start_without_its_topics(bare: BrokerWorld) -> None:
+    await topic_admin.apply(bare.messaging, {META: REGISTRY[META], INBOUND: REGISTRY[INBOUND]})
+
+    await topic_admin.TopicGate(bare.messaging, [INBOUND]).start()
+    with pytest.raises(Fatal, match=COMMANDS):
+        await topic_admin.TopicGate(bare.messaging, [INBOUND, COMMANDS]).start()
+
+
+async def test_a_service_does_not_start_when_the_routing_inputs_differ_in_partitions(bare: BrokerWorld) -> None:
+    odd = {**REGISTRY, COMMANDS: replace(REGISTRY[COMMANDS], partitions=3)}
+    await topic_admin.apply(bare.messaging, odd)
+
+    with pytest.raises(Fatal, match="differ in partitions"):
+        await topic_admin.TopicGate(bare.messaging, [INBOUND, COMMANDS]).start()
+    faults = await topic_admin.check(bare.messaging, REGISTRY)
+    assert any("has 3 partitions, declared are 2: changing them is stop-the-world" in fault for fault in faults)
+
+
+async def test_settings_are_as_declared_and_mended_when_somebody_changed_them(kafka: BrokerWorld) -> None:
+    assert await settings(kafka, INBOUND) == {
+        "cleanup.policy": "delete",
+        "retention.ms": str(7 * 24 * 3600 * 1000),
+        "max.message.bytes": str(MAX_RECORD_BYTES),
+    }
+    assert (await settings(kafka, CONTACTS))["cleanup.policy"] == "compact"
+    letters = await settings(kafka, dead_letter_name(INBOUND))
+    assert letters["max.message.bytes"] == str(MAX_RECORD_BYTES + LETTER_ROOM_BYTES)
+
+    admin = kafka.messaging.admin_client()
+    await admin.start()
+    wrong = {"retention.ms": "1000"}
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, kafka.messaging.on_broker(INBOUND), wrong)])
+    await admin.close()
+    assert await topic_admin.check(kafka.messaging, REGISTRY) == [
+        f"topic {INBOUND} has other settings: run `relaydesk topics apply`"
+    ]
+
+    assert (await topic_admin.apply(kafka.messaging, REGISTRY)).configured == (INBOUND,)
+    assert await topic_admin.check(kafka.messaging, REGISTRY) == []
+
+
+async def test_a_topic_that_somebody_made_by_hand_gets_an_incarnation(bare: BrokerWorld) -> None:
+    admin = bare.messaging.admin_client()
+    await admin.start()
+    await admin.create_topics([NewTopic(bare.messaging.on_broker(INBOUND), 2, 1)])
+    await admin.close()
+
+    applied = await topic_admin.apply(bare.messaging, {META: REGISTRY[META], INBOUND: REGISTRY[INBOUND]})
+
+    assert INBOUND not in applied.created
+    assert INBOUND in applied.incarnated
+
+
+async def test_a_topic_made_anew_has_another_incarnation_and_ends_the_processes_that_knew_the_old_one(
+    kafka: BrokerWorld, running: Running
+) -> None:
+    before = await running.start(kafka.messaging.incarnations())
+    old, other = before.of(INBOUND), before.of(COMMANDS)
+    await delete(kafka, INBOUND)
+    await topic_admin.apply(kafka.messaging, REGISTRY)
+
+    await eventually(lambda: kafka.fatals, "the process is told to end")
+    assert INBOUND in str(kafka.fatals[0])
+    after = await running.start(kafka.messaging.incarnations())
+    assert after.of(INBOUND) not in ("", old)
+    assert after.of(COMMANDS) == other
+    with pytest.raises(Fatal, match="no incarnation"):
+        after.of("nonsense")
+
+
+async def test_a_group_reads_a_topic_made_anew_from_its_beginning(kafka: BrokerWorld, running: Running) -> None:
+    producer = await running.start(kafka.messaging.producer())
+    await producer.publish(numbered(20))
+    handler = Recorder()
+    consumer = kafka.messaging.group("routing", [INBOUND], handler, producer, QUICK)
+    await consumer.start()
+    await eventually(lambda: len(handler.handled) == 20, "the old ones")
+    await consumer.stop()
+
+    await delete(kafka, INBOUND)
+    await topic_admin.apply(kafka.messaging, REGISTRY)
+    fresh = await running.start(kafka.messaging.producer())
+    await fresh.publish([Outgoing(INBOUND, "w:c", b"new")])
+    await running.start(kafka.messaging.group("routing", [INBOUND], handler, producer, QUICK))
+
+    await eventually(lambda: handler.values[20:] == [b"new"], "the new one, though the group had been further")
+    assert not kafka.fatals
+
+
+async def settings(world: BrokerWorld, topic: str) -> dict[str, str]:
+    admin = world.messaging.admin_client()
+    await admin.start()
+    wanted = dict.fromkeys(("cleanup.policy", "retention.ms", "max.message.bytes"), "")
+    try:
+        asked = ConfigResource(ConfigResourceType.TOPIC, world.messaging.on_broker(topic), wanted)
+        [response] = await admin.describe_configs([asked])
+    finally:
+        await admin.close()
+    [resource] = response.to_object()["resources"]
+    return {entry["config_names"]: entry["config_value"] for entry in resource["config_entries"]}
