@@ -5,6 +5,8 @@ import { $, toast } from "./dom.js";
 import { changed, eventsOf, state } from "./state.js";
 import { scrollToEnd } from "./thread.js";
 
+const STREAM_MS = 1500;
+
 const WAYS_OUT = {
   BOT_ACTIVE: {
     text: "The chatbot is answering this customer. Disable it to answer yourself.",
@@ -99,28 +101,42 @@ async function submit(fields = {}) {
 
 async function deliver(id, message) {
   state.sending.set(id, [...(state.sending.get(id) ?? []), message]);
-  changed();
   scrollToEnd();
+  await attempt(id, message);
+}
+
+// One key for all attempts: however often it is tried, the customer sees it once.
+async function attempt(id, message) {
+  message.fault = null;
+  changed();
   try {
     const made = await command(`/v1/conversations/${id}/${message.note ? "notes" : "messages"}`, message.body, message.key);
     message.made = made.id;
-    settled(id, made.seq);
+    settled(id);
+    setTimeout(() => missed(id, message), STREAM_MS);
   } catch (problem) {
-    remove(id, message);
-    giveBack(id, message, problem);
+    if (problem.unknown) {
+      message.fault = `Not known whether it was sent. ${problem.message}`;
+      message.again = () => attempt(id, message);
+    } else {
+      state.sending.set(id, state.sending.get(id).filter((one) => one !== message));
+      giveBack(id, message, problem);
+    }
+    changed();
   }
 }
 
-// A message that is in the thread is not on its way any more. Called for every event, whichever comes first.
-export function settled(id) {
-  const thread = new Set(eventsOf(id).map((event) => event.data?.message?.id));
-  const left = (state.sending.get(id) ?? []).filter((message) => !message.made || !thread.has(message.made));
-  state.sending.set(id, left);
-  changed();
+// Sent, and the stream has not shown it: then the thread is read.
+function missed(id, message) {
+  if (state.sending.get(id)?.includes(message)) $("composer").dispatchEvent(new CustomEvent("missed", { detail: id }));
 }
 
-function remove(id, message) {
-  state.sending.set(id, (state.sending.get(id) ?? []).filter((one) => one !== message));
+// A message that is in the thread is not on its way any more; told by its answer or by the stream, whichever is first.
+export function settled(id) {
+  const thread = new Set(eventsOf(id).map((event) => event.data?.message?.id));
+  const waiting = state.sending.get(id) ?? [];
+  state.sending.set(id, waiting.filter((message) => !message.made || !thread.has(message.made)));
+  changed();
 }
 
 // Nothing an agent wrote is lost: it comes back into the box, before what was written since.
@@ -130,9 +146,8 @@ function giveBack(id, message, problem) {
   state.drafts.set(id, { text, mode: message.note ? "note" : "reply" });
   if (shown === id) takeDraft(id);
   if (WAYS_OUT[problem.code]) refused = { id, code: problem.code };
-  else toast(problem.unknown ? `Not known whether it was sent: ${problem.message} See the thread before you send it again.` : problem.message);
-  changed();
-  if (shown === id) $(refused ? "refusal-act" : "text").focus();
+  else toast(problem.message);
+  if (shown === id) $("text").focus();
 }
 
 export function listenToComposer() {

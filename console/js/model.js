@@ -62,7 +62,7 @@ export function linesOf(events) {
       lines.push(line);
     } else if (kind.startsWith("message.")) {
       change(messages.get(data.message_id), kind, data);
-    } else {
+    } else if (kind !== "contact.created") {
       lines.push({ seq: event.seq, at: event.time, kind, data, actor: event.actor });
     }
   }

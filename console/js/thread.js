@@ -114,9 +114,9 @@ function waiting(conversation) {
     value: () =>
       element(
         "li",
-        { class: `line ours ${one.note ? "note" : ""} waiting` },
+        { class: `line ours ${one.note ? "note" : ""} ${one.fault ? "failed" : "waiting"}` },
         element("div", { class: "bubble", text: one.text, dir: "auto" }),
-        element("p", { class: "meta", text: one.fault ?? "Sending …" }),
+        element("p", { class: "meta" }, one.fault ?? "Sending …", one.fault && element("button", { type: "button", text: "Try again", onclick: one.again })),
       ),
   }));
 }
@@ -159,9 +159,8 @@ function describe(line) {
   const { data } = line;
   const by = line.actor?.startsWith("agent:") ? memberName(line.actor.slice(6)) : null;
   switch (line.kind) {
-    case "contact.created":
     case "conversation.opened":
-      return line.kind === "contact.created" ? "A new contact" : "The conversation began";
+      return "The conversation began";
     case "contact.updated":
       return by ? `${by} changed the contact's details` : "The contact's details changed";
     case "conversation.closed":

@@ -107,8 +107,10 @@ class Routing:
         return self._sources[record.topic, record.partition]
 
     async def _carry_through(self, arrivals: Sequence[Arrival], rules: Rules) -> None:
-        documents = await self._documents(arrivals)
+        # In this order: whatever another owner wrote before we knew an id, we see in the document. The other way round a
+        # message could be known whose conversation seems not to exist: nothing to write, so no conflict to stop us.
         remembered = await self._remembered(arrivals)
+        documents = await self._documents(arrivals)
         while arrivals:
             plan = protocol.plan(arrivals, self._ground(documents, remembered), rules)
             await self._carry_out(plan)

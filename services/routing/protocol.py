@@ -95,6 +95,8 @@ def plan(arrivals: Sequence[Arrival], ground: Ground, rules: Rules = RULES) -> P
             if not fold.take(arrival):
                 break
         except Poison:
+            if taken:
+                break
             raise
         taken += 1
     return fold.plan(taken)

@@ -130,6 +130,8 @@ class GroupLoop:
         self._errors.none()
         if self.rebalance.assigned is not self._taken:
             return ()  # fetched before it was settled where to begin
+        if not polled:
+            self._trouble = None  # all is quiet, nothing waits for another try
         return tuple(chain.from_iterable(polled.values()))
 
     async def _take_over(self, consumer: AIOKafkaConsumer) -> None:

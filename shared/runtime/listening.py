@@ -34,13 +34,12 @@ class Listener:
         self._wanted_port = port
         self._server: _Server | None = None
         self._task: asyncio.Task[None] | None = None
-        self._sock: socket.socket | None = None
         self.port = 0
 
     async def open(self) -> int:
         """PortTaken where something else listens there."""
-        self._sock = _bound(self._host, self._wanted_port)
-        self.port = int(self._sock.getsockname()[1])
+        sock = _bound(self._host, self._wanted_port)
+        self.port = int(sock.getsockname()[1])
         config = uvicorn.Config(
             self._app,
             log_config=None,
@@ -52,9 +51,11 @@ class Listener:
             timeout_keep_alive=KEEP_ALIVE_S,
         )
         self._server = _Server(config)
-        self._task = asyncio.create_task(self._server.serve(sockets=[self._sock]))
+        self._task = asyncio.create_task(self._server.serve(sockets=[sock]))
         while not self._server.started and not self._task.done():  # noqa: ASYNC110 - it has a flag, not an event
             await asyncio.sleep(0.001)
+        if self._task.done():
+            self._task.result()  # raises what kept it from starting
         return self.port
 
     async def close(self, seconds: float) -> None:
@@ -70,8 +71,9 @@ class Listener:
         """Close at once, whatever is under way. Repeatable."""
         if self._task is not None:
             self._task.cancel()
-        if self._sock is not None:
-            self._sock.close()
+        if self._server is not None:
+            for server in self._server.servers:  # not the socket: the loop still watches it
+                server.close()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -61,6 +61,7 @@ class Messaging:
     def __init__(self, settings: KafkaSettings, name: str, instance: str, metrics: Metrics, on_fatal: OnFatal) -> None:
         self._servers = settings.kafka
         self._prefix = settings.topic_prefix
+        self._registered: dict[str, str] = {}
         self.client_id = f"{name}-{instance}"
         self.metrics = metrics
         self.on_fatal = on_fatal
@@ -75,12 +76,15 @@ class Messaging:
         return TopicPartition(self._prefix + at[0], at[1])
 
     def registered(self, at: TopicPartition) -> Partition:
-        return at.topic[len(self._prefix) :], at.partition
+        return self._registry_name(at.topic), at.partition
 
     def record(self, raw: ConsumerRecord) -> Record:
-        topic = raw.topic[len(self._prefix) :]
-        headers = dict(raw.headers)
-        return Record(topic, raw.partition, raw.offset, raw.key, raw.value, headers, raw.timestamp)
+        topic = self._registered.get(raw.topic) or self._registry_name(raw.topic)
+        return Record(topic, raw.partition, raw.offset, raw.key, raw.value, dict(raw.headers), raw.timestamp)
+
+    def _registry_name(self, on_broker: str) -> str:
+        # one string object for all records of a topic
+        return self._registered.setdefault(on_broker, on_broker[len(self._prefix) :])
 
     # components
 

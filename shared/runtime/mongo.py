@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Literal, TypeVar, cast
+from urllib.parse import parse_qsl, urlsplit
 
 from bson import Binary
 from bson.errors import InvalidDocument
@@ -60,6 +61,7 @@ OPTIONS: Mapping[str, Any] = {
     "tz_aware": True,
     "uuidRepresentation": "standard",
 }
+"""What the address in the settings names itself takes precedence."""
 
 
 class Mongo:
@@ -111,7 +113,7 @@ class Mongo:
         for failures in range(1, TRANSACTION_TRIES + 1):
             try:
                 return await self._once(work)
-            except PyMongoError as error:
+            except OperationFailure as error:  # answers only: where nobody answers, the caller must not wait for more
                 if failures == TRANSACTION_TRIES or not error.has_error_label("TransientTransactionError"):
                     raise
             self._retries.inc()
@@ -170,9 +172,11 @@ def is_duplicate(error: PyMongoError) -> bool:
 
 
 def _client(url: str, driver: Driver) -> AsyncMongoClient[Document]:
+    named = {name.lower() for name, _ in parse_qsl(urlsplit(url).query)}
+    options = {name: value for name, value in OPTIONS.items() if name.lower() not in named}
     if driver == "motor":
-        return cast(AsyncMongoClient[Document], AsyncIOMotorClient(url, **OPTIONS))
-    return AsyncMongoClient(url, **OPTIONS)
+        return cast(AsyncMongoClient[Document], AsyncIOMotorClient(url, **options))
+    return AsyncMongoClient(url, **options)
 
 
 async def _settled(answer: Any) -> Any:

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 import certifi
 import urllib3
 from minio import Minio
-from minio.error import MinioException, S3Error
+from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 
 from shared.runtime.engine_errors import is_away
 from shared.runtime.faults import Transient
@@ -26,8 +26,8 @@ CONNECT_S = 3.0
 READ_S = 15.0
 LIST_LIMIT = 1_000
 T = TypeVar("T")
-_MISSING = frozenset({"NoSuchKey", "NoSuchObject", "ResourceNotFound"})
-_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "XMinioServerNotInitialized"})
+_MISSING = frozenset({"NoSuchKey", "NoSuchObject", "404"})
+_BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "502", "503", "504"})
 
 
 class ObjectMissing(Exception):
@@ -88,8 +88,9 @@ class MinioStore:
 
     def __init__(self, settings: S3Settings) -> None:
         self._bucket = settings.s3_bucket
-        self._client = _client(settings, settings.s3)
-        self._signer = _client(settings, settings.s3_public or settings.s3)
+        self._pool = _pool()
+        self._client = _client(settings, settings.s3, self._pool)
+        self._signer = _client(settings, settings.s3_public or settings.s3, self._pool)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="s3")
 
     async def start(self) -> None:
@@ -98,6 +99,7 @@ class MinioStore:
 
     async def stop(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._pool.clear()
 
     async def ping(self) -> None:
         if not await self._call(lambda: self._client.bucket_exists(self._bucket)):
@@ -153,26 +155,26 @@ class MinioStore:
     async def _call(self, work: Callable[[], T], key: str = "") -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except S3Error as error:
-            if error.code in _MISSING:
-                raise ObjectMissing(key) from None
-            if error.code in _BUSY:
-                raise Transient(f"S3 answered {error.code}") from None
-            raise
         except (MinioException, urllib3.exceptions.HTTPError, OSError) as error:
-            if isinstance(error, MinioException) or is_away(error):
-                raise Transient(f"S3: {type(error).__name__}") from None
+            code = _code(error)
+            if code in _MISSING:
+                raise ObjectMissing(key) from None
+            if code in _BUSY or is_away(error):
+                raise Transient(f"S3: {code or type(error).__name__}") from None
             raise
 
 
-def _client(settings: S3Settings, url: str) -> Minio:
-    parts = urlsplit(url)
-    pool = urllib3.PoolManager(
+def _pool() -> urllib3.PoolManager:
+    return urllib3.PoolManager(
         maxsize=THREADS,
         timeout=urllib3.Timeout(connect=CONNECT_S, read=READ_S),
         retries=urllib3.Retry(total=1, redirect=0, backoff_factor=0.1),
         ca_certs=certifi.where(),
     )
+
+
+def _client(settings: S3Settings, url: str, pool: urllib3.PoolManager) -> Minio:
+    parts = urlsplit(url)
     return Minio(
         parts.netloc,
         access_key=settings.s3_access_key.get_secret_value(),
@@ -181,6 +183,19 @@ def _client(settings: S3Settings, url: str) -> Minio:
         region=settings.s3_region,
         http_client=pool,
     )
+
+
+def _code(error: Exception) -> str:
+    """S3's code; where the answer had none (a proxy's, or rclone's to a GET), its HTTP status; else nothing."""
+    match error:
+        case S3Error():
+            return error.code or ""
+        case ServerError():
+            return str(error.status_code)
+        case InvalidResponseError():
+            return str(error._code)
+        case _:
+            return ""
 
 
 def _disposition(shown: Shown) -> str:

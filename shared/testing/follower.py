@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import socket
 from typing import Any
 
 import aiohttp
@@ -42,8 +43,9 @@ class Follower:
 
     def cut(self) -> None:
         """Drop the connection without a goodbye; resumed at once."""
-        if self._socket is not None and (transport := self._socket.get_extra_info("transport")) is not None:
-            transport.abort()
+        if self._socket is not None and (connection := self._socket.get_extra_info("socket")) is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def of(self, conversation: str, *kinds: str) -> list[Event]:
         return [e for e in self.events if e.get("subject") == conversation and (not kinds or kind(e) in kinds)]

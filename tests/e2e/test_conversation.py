@@ -5,8 +5,8 @@ import uuid
 from collections.abc import AsyncIterator
 
 import pytest_asyncio
-from shared.testing.adapter import Adapter
 
+from shared.testing.adapter import Adapter
 from shared.testing.api import Answer, Api, Channel, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole, kind
@@ -41,7 +41,7 @@ async def test_a_customers_message_reaches_the_agent_and_the_answer_the_customer
     answer = await agent.reply(conversation, "How can I help? 😊")
 
     assert answer.status == 201, answer.body
-    await eventually(lambda: adapter.texts(who) == ["How can I help? 😊"], "the adapter has the answer")
+    await eventually(lambda: adapter.texts(conversation) == ["How can I help? 😊"], "the adapter has the answer")
     state = await agent.ok("GET", f"/v1/conversations/{conversation}")
     assert state["assignee"] == members(system)["agent"]
     assert state["contact"]["name"] == "Ada Lovelace"
@@ -62,7 +62,7 @@ async def test_two_agents_replying_at_once_make_one_owner_and_both_answers_arriv
     await eventually(lambda: len(stream.of(conversation, "message.sent")) == 12, "12 sent")
     assert len(stream.of(conversation, "conversation.assigned")) == 1
     in_seq_order = [e["data"]["message"]["text"] for e in stream.of(conversation, "message.sent")]
-    await eventually(lambda: adapter.texts(who) == in_seq_order, "all delivered in seq order")
+    await eventually(lambda: adapter.texts(conversation) == in_seq_order, "all delivered in seq order")
 
 
 async def test_one_idempotency_key_is_one_message_however_often_it_is_sent(
@@ -80,8 +80,8 @@ async def test_one_idempotency_key_is_one_message_however_often_it_is_sent(
     assert {a.status for a in [*answers, again, last]} == {201}
     assert {a.body["id"] for a in answers} == {again.body["id"]}
     assert (other.status, other.body["code"]) == (422, "KEY_REUSED")
-    await eventually(lambda: adapter.texts(who)[-1:] == ["the end"], "the last is delivered")
-    assert adapter.texts(who) == ["once", "the end"]
+    await eventually(lambda: adapter.texts(conversation)[-1:] == ["the end"], "the last is delivered")
+    assert adapter.texts(conversation) == ["once", "the end"]
 
 
 async def test_a_stale_view_is_caught_unless_forced(
@@ -132,7 +132,7 @@ async def test_notes_stay_inside_and_a_customer_reopens_with_the_owner_kept(
     state = await agent.ok("GET", path)
     assert (state["status"], state["assignee"]) == ("open", members(system)["agent"])
     assert (await agent.ok("POST", f"{path}/read", {"up_to_seq": state["seq"]}))["unread"] == 0
-    await eventually(lambda: adapter.texts(who) == ["hello"], "the reply alone is delivered")
+    await eventually(lambda: adapter.texts(conversation) == ["hello"], "the reply alone is delivered")
     kinds = [kind(e) for e in await agent.thread(conversation)]
     assert kinds.count("note.added") == 1
 
@@ -142,7 +142,7 @@ async def test_receipts_only_raise_the_status(agent: Api, channel: Channel, stre
     await channel.say(who, "hi")
     conversation = await stream.conversation_of(who)
     sent = (await agent.reply(conversation, "read me")).body
-    await eventually(lambda: adapter.texts(who), "delivered")
+    await eventually(lambda: adapter.texts(conversation), "delivered")
     for status in ("read", "delivered", "sent"):
         receipt = {"type": "receipt", "message_id": sent["id"], "status": status, "occurred_at": "2026-01-01T00:00:00Z"}
         assert (await channel.post([receipt])).status == 202

@@ -73,7 +73,8 @@ class Connection(WSListener):
     def on_ws_connected(self, transport: WSTransport) -> None:
         self._transport = transport
         tcp = transport.underlying_transport
-        self.write, self.buffered = tcp.write, tcp.get_write_buffer_size
+        self.write = getattr(tcp, "write_nocheck", tcp.write)  # aiofastnet's, as picows itself uses it
+        self.buffered = tcp.get_write_buffer_size
         for option in KEEPALIVE:
             tcp.get_extra_info("socket").setsockopt(*option)
         self.subscriber = Subscriber(self.admitted.holder.workspace, self.admitted.holder.member_id, self)

@@ -1,6 +1,6 @@
 """The subscribers of one workspace. Writes are synchronous: no await, task or timer per subscriber."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from services.gateway.stream.entry import Entry, visible
 from services.gateway.stream.subscriber import Stage, Subscriber
@@ -11,19 +11,19 @@ class Room:
         self.workspace = workspace
         self.partition = partition
         self.subscribers: set[Subscriber] = set()
-        self._live: set[Subscriber] = set()
+        self._live: dict[Subscriber, Callable[[bytes], None]] = {}
 
     def enter(self, subscriber: Subscriber) -> None:
         self.subscribers.add(subscriber)
 
     def go_live(self, subscriber: Subscriber) -> None:
         subscriber.stage = Stage.LIVE
-        self._live.add(subscriber)
+        self._live[subscriber] = subscriber.write
 
     def leave(self, subscriber: Subscriber) -> None:
         subscriber.stage = Stage.CLOSED
         self.subscribers.discard(subscriber)
-        self._live.discard(subscriber)
+        self._live.pop(subscriber, None)
 
     def members(self, member_id: str) -> list[Subscriber]:
         return [subscriber for subscriber in self.subscribers if subscriber.member_id == member_id]
@@ -35,12 +35,12 @@ class Room:
         if tags:
             self._deliver_to_some(entries, tags, public)
         elif public:
-            for subscriber in self._live:
-                subscriber.write(public)
+            for write in self._live.values():
+                write(public)
 
     def _deliver_to_some(self, entries: Sequence[Entry], tags: set[str], public: bytes) -> None:
         own = {tag: visible(entries, tag) for tag in tags}
-        for subscriber in self._live:
+        for subscriber, write in self._live.items():
             data = own.get(subscriber.tag, public)
             if data:
-                subscriber.write(data)
+                write(data)

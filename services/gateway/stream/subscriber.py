@@ -35,7 +35,7 @@ class Subscriber:
         self.member_id = member_id
         self.tag = f"agent:{member_id}"
         self.wire = wire
-        self.write = wire.write  # bound once: the loop over all sockets calls nothing else
+        self.write = wire.write  # bound once: the loop over all sockets does nothing but call it
         self.stage = Stage.OPENING
         self.position = -1
         self.congested = False

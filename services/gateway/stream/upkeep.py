@@ -69,13 +69,17 @@ class Upkeep:
         if tick is not None:
             self._wheel.discard(tick, (Duty.EXPIRE, connection))
 
-    def _tick(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._settings.tick_s, self._tick)
+    def turn(self) -> None:
+        """Do what has become due."""
         now = self._clock.monotonic()
         self._beats.clear()
         self._catch_up.tick(now)
         for duty, connection in self._wheel.turn(now):
             self._do(duty, connection, now)
+
+    def _tick(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._settings.tick_s, self._tick)
+        self.turn()
 
     def _do(self, duty: Duty, connection: Kept, now: float) -> None:
         if duty is Duty.CUT_OFF:

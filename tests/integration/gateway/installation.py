@@ -120,12 +120,14 @@ class Installation:
         await running.start()
         return running
 
-    def token(self, member: str, workspace: str, role: str = "agent", name: str | None = None) -> str:
-        return mint(self._secrets.jwt_private, Person(member, name or member.title(), role, workspace))
+    def token(self, person: Person, lifetime_s: int = 3600) -> str:
+        return mint(self._secrets.jwt_private, person, lifetime_s)
 
     async def member(self, base: str, member: str, workspace: str, role: str = "agent") -> Api:
         """Closed with the installation."""
-        return await self._open.enter_async_context(Api(base, self.token(member, workspace, role)))
+        return await self._open.enter_async_context(
+            Api(base, self.token(Person(member, member.title(), role, workspace)))
+        )
 
     async def says(
         self, workspace: str, contact: str, *texts: str, channel: str = CHANNEL, bot: str | None = None

@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import RecordsToDelete
+from aiokafka.errors import KafkaConnectionError
 
 from shared.contracts.topics import MAX_RECORD_BYTES
 from shared.runtime import group_watch, topic_admin
@@ -335,6 +336,32 @@ async def test_a_handler_that_hangs_is_no_progress(kafka: BrokerWorld, running: 
     assert "with its handler" in said
     goes_on.set()
     await eventually(lambda: consumer.progress() is None, "it moves again")
+
+
+async def test_a_group_is_ready_again_when_a_trouble_has_passed_though_nothing_arrives(
+    kafka: BrokerWorld, running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    producer = await running.start(kafka.messaging.producer())
+    consumer = await running.start(kafka.messaging.group(GROUP, [INBOUND], Recorder(), producer, QUICK))
+    getmany, broken = AIOKafkaConsumer.getmany, True
+
+    async def fails(self: AIOKafkaConsumer, *partitions: object, **options: object) -> object:
+        if broken:
+            raise KafkaConnectionError("the coordinator is away")
+        return await getmany(self, *partitions, **options)
+
+    async def ready() -> bool:
+        return await consumer.ready() is None
+
+    async def unready() -> bool:
+        return await consumer.ready() == "in trouble"
+
+    await eventually(ready, "it works")
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", fails)
+    await eventually(unready, "it is in trouble")
+    broken = False
+    await eventually(ready, "it works again")
+    assert consumer.failure is None
 
 
 async def test_both_inputs_of_a_partition_belong_to_the_same_member(bare: BrokerWorld, running: Running) -> None:

@@ -18,7 +18,7 @@ from shared.contracts import wire
 from shared.contracts.commands import Command, CommandRecord
 from shared.contracts.ids import document_key
 from shared.contracts.inbound import Inbound
-from shared.contracts.topics import CHANNEL_INBOUND, CONVERSATION_COMMANDS, ROUTING_INPUTS
+from shared.contracts.topics import CHANNEL_INBOUND, CONVERSATION_COMMANDS, ROUTING_INPUTS, WORKSPACE_EVENTS
 from shared.runtime.batches import Batch
 from shared.runtime.faults import Fenced, Poison, Transient
 from shared.runtime.metrics import Metrics
@@ -38,12 +38,17 @@ def pause() -> Generator[None, None, None]:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """`who`: 0 or 1. `n`: pauses to go on for, and the next batch's size; `turned`: commands come first in a batch."""
+    """Of the owner, or of the `other` process. `n`: pauses to go on for, or offsets to rewind. `take`: how many of each
+    topic, should a batch begin; `turned`: commands come first in it."""
 
     kind: Literal["go", "fail", "crash", "rebalance", "rewind"]
-    who: int
+    other: bool
     n: int
+    take: tuple[int, int]
     turned: bool
+
+
+ALL = Action("go", False, 50, (5, 5), False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +143,20 @@ class Owner:
         await pause()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        for record in records:
+        """A prefix may be all that arrives; order holds within a topic only, and events are the fastest."""
+        for record in sorted(records, key=lambda record: record.topic != WORKSPACE_EVENTS):
             await pause()
             self.world.publish(record, self.owns)
         await pause()
 
     # the group
 
-    def batch(self, n: int, turned: bool) -> Batch:
-        order = reversed(PARTITIONS) if turned else PARTITIONS
-        records: list[Record] = []
-        for at in order:
+    def batch(self, take: tuple[int, int], turned: bool) -> Batch:
+        parts = []
+        for at, count in zip(PARTITIONS, take, strict=True):
             start = self.positions[at]
-            records += self.world.inputs[at[0]][start : start + 1 + n // 2]
-        return Batch(records, self.committed)
+            parts.append(self.world.inputs[at[0]][start : start + count])
+        return Batch([record for part in (reversed(parts) if turned else parts) for record in part], self.committed)
 
     async def handle(self, batch: Batch) -> None:
         """As the group loop does it: handle, put poison aside, commit."""
@@ -187,7 +192,7 @@ class Owner:
 
     def go(self, action: Action) -> None:
         if self.turn is None:
-            batch = self.batch(action.n, action.turned) if self.generation is not None else None
+            batch = self.batch(action.take, action.turned) if self.generation is not None else None
             if batch is None or not batch.records:
                 return
             self.turn = self.handle(batch)
@@ -268,22 +273,21 @@ def run(scenario: Scenario, rules: Rules, world: World | None = None) -> World:
 
 
 def _act(world: World, owners: list[Owner], action: Action) -> None:
-    owner = owners[action.who]
+    holder, other = sorted(owners, key=lambda one: not one.owns)
+    one = other if action.other else holder
     match action.kind:
         case "go":
-            owner.go(action)
+            one.go(action)
         case "fail":
-            owner.fail()
+            one.fail()
         case "crash":
-            owned = owner.owns
-            owner.crash()
-            if owned:
-                _give(world, owner)
+            one.crash()
+            if one is holder:
+                _give(world, one)
         case "rebalance":
-            if owner.turn is None and not owner.owns:
-                _give(world, owner)
+            if other.turn is None:
+                _give(world, other)
         case "rewind":
-            holder = next(one for one in owners if one.owns)
             holder.crash()
             world.committed = {at: max(0, offset - action.n) for at, offset in world.committed.items()}
             _give(world, holder)
@@ -300,10 +304,10 @@ def _to_the_end(world: World, owners: list[Owner]) -> None:
     for _ in range(1_000):
         if world.committed == ends and holder.turn is None:
             break
-        holder.go(Action("go", 0, 50, False))
-        if holder.turn is None and not holder.batch(0, False).records:
+        holder.go(ALL)
+        if holder.turn is None and not holder.batch(ALL.take, False).records:
             holder.join()
     assert world.committed == ends, "the inputs are never worked off"
     for owner in owners:
         while owner.turn is not None:
-            owner.go(Action("go", 0, 50, False))
+            owner.go(ALL)

@@ -1,27 +1,31 @@
 """DESIGN 3, routing 1-5, under redelivery, crashes between any two effects, and two owners at once."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from services.routing.documents import Document
+from services.routing.documents import Document, Entry
 from services.routing.memory import Remembered
 from services.routing.protocol import PENDING_LIMIT, Rules
+from tests.unit.routing.build import message
 from tests.unit.routing.history import Violation, check
 from tests.unit.routing.simulation import Action, Scenario, World, run, world_of
 from tests.unit.routing.strategies import inputs
 from tests.unit.routing.twins import MemoryStates
 
-KINDS = ["go"] * 12 + ["crash", "crash", "fail", "fail", "rebalance", "rebalance", "rewind"]
+KINDS = ["go"] * 6 + ["crash", "crash", "fail", "rebalance", "rewind"]
 LITTLE = 12_000
-actions = st.builds(Action, st.sampled_from(KINDS), st.integers(0, 1), st.integers(1, 12), st.booleans())
+pauses = st.sampled_from([1, 2, 3, 4, 5, 6, 10, 20])
+takes = st.tuples(st.integers(0, 3), st.integers(0, 3))
+actions = st.builds(Action, st.sampled_from(KINDS), st.sampled_from([False, False, True]), pauses, takes, st.booleans())
 scenarios = st.builds(
     Scenario,
-    items=st.lists(inputs, min_size=1, max_size=14).map(tuple),
-    actions=st.lists(actions, max_size=40).map(tuple),
+    items=st.lists(inputs, min_size=3, max_size=12).map(lambda items: (message("first"), *items)),
+    actions=st.lists(actions, min_size=12, max_size=60).map(tuple),
     cached=st.sampled_from([1, 100]),
     pending_limit=st.sampled_from([PENDING_LIMIT, LITTLE]),
 )
@@ -65,6 +69,22 @@ def test_dropping_entries_before_they_are_acknowledged_breaks_it() -> None:
 
 def test_never_dropping_entries_breaks_it() -> None:
     assert_found(lambda scenario: broken(scenario, Rules(owed=lambda entry, ground: True)))
+
+
+class ForgetfulStates(MemoryStates):
+    """The next write drops what the document had, acknowledged or not."""
+
+    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+        had = {document.key: document.pending for document in self.stored.values()}
+        await super().save([_without(document, had.get(document.key, ())) for document in writes], remembered)
+
+
+def _without(document: Document, dropped: Sequence[Entry]) -> Document:
+    return replace(document, pending=tuple(entry for entry in document.pending if entry not in dropped))
+
+
+def test_dropping_unacknowledged_entries_at_the_next_write_breaks_it() -> None:
+    assert_found(lambda scenario: broken(scenario, Rules(), ForgetfulStates()))
 
 
 class CarelessStates(MemoryStates):

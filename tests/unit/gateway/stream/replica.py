@@ -95,6 +95,7 @@ class Client:
         self.subscriber: Subscriber | None = None
         self.frames: list[dict[str, Any]] = []
         self.closed: list[int] = []
+        self.writes = 0
         self._buffer = b""
         self._arrived = b""
 
@@ -118,7 +119,7 @@ class Client:
         if self.replica and self.subscriber:
             self.replica.hub.leave(self.subscriber)
             self.replica.catch_up.forget(self.subscriber)
-        self.replica = self.subscriber = None
+        self.replica = None
 
     def take(self, size: int = 1 << 30) -> None:
         """Read so many bytes, as far as there are any."""
@@ -142,6 +143,7 @@ class Client:
     # the wire
 
     def write(self, data: bytes) -> None:
+        self.writes += 1
         assert self.subscriber is None or self.subscriber.stage is not Stage.CLOSED
         self._buffer += data
         if self.replica and self.subscriber and len(self._buffer) > HIGH and not self.subscriber.congested:
@@ -152,7 +154,7 @@ class Client:
 
     def close(self, code: int, reason: str) -> None:
         self.closed.append(code)
-        self.replica = self.subscriber = None
+        self.replica = None
 
 
 SMALL = StreamSettings(

@@ -1,0 +1,164 @@
+// Bringing what the console knows up to date: from the API as a whole, from the stream event by event.
+
+import { Problem, get, post } from "./api.js";
+import { settled } from "./composer.js";
+import { toast } from "./dom.js";
+import { evolved, kindOf } from "./model.js";
+import { changed, eventsOf, state } from "./state.js";
+
+const PAGE = 50;
+const COUNTERS_MS = 250;
+const FETCH_MS = 60;
+
+const missing = new Map(); // conversation id -> seq it must have, to be fetched soon
+let countersDue = null;
+let missingDue = null;
+
+export async function loadPeople() {
+  const [me, members, channels] = await Promise.all([get("/v1/me"), get("/v1/members?limit=200"), get("/v1/channels?limit=200")]);
+  state.me = me;
+  state.members = new Map(members.items.map((member) => [member.id, member]));
+  state.channels = new Map(channels.items.map((channel) => [channel.id, channel]));
+}
+
+// The first page of the view. -> the stream position that goes with it.
+export async function loadList() {
+  const asked = [state.view, state.status].join();
+  const page = await get(listPath());
+  if (asked === [state.view, state.status].join()) {
+    takePage(page);
+    changed();
+  }
+  return page.stream_cursor;
+}
+
+export async function loadMore() {
+  if (!state.next) return;
+  takePage(await get(`${listPath()}&after=${encodeURIComponent(state.next)}`));
+  changed();
+}
+
+function listPath() {
+  return `/v1/conversations?view=${state.view}&limit=${PAGE}${state.status ? `&status=${state.status}` : ""}`;
+}
+
+function takePage(page) {
+  for (const item of page.items) take(item);
+  state.next = page.next;
+  state.floor = page.next === null ? "" : (page.items.at(-1)?.updated_at ?? "");
+}
+
+// What is newer wins, wherever it came from.
+function take(conversation) {
+  const known = state.conversations.get(conversation.id);
+  if (!known || conversation.seq >= known.seq) state.conversations.set(conversation.id, conversation);
+}
+
+export async function loadConversation(id, seq = 0) {
+  take(await get(`/v1/conversations/${encodeURIComponent(id)}${seq ? `?min_seq=${seq}` : ""}`));
+  changed();
+}
+
+// The newest page of a thread, and pages before it on demand.
+export async function loadThread(id, before = null) {
+  const page = await get(`/v1/conversations/${id}/messages?limit=${PAGE}${before ? `&before=${before}` : ""}`);
+  const thread = before || reaches(id, page.items[0]?.seq) ? (state.threads.get(id) ?? new Map()) : new Map();
+  const live = state.threads.get(id) ?? new Map();
+  for (const event of page.items) thread.set(event.seq, event);
+  for (const [seq, event] of live) if (seq > (page.seq ?? 0)) thread.set(seq, event);
+  state.threads.set(id, thread);
+  state.oldest.set(id, Math.min(...thread.keys(), page.items[0]?.seq ?? 1));
+  settled(id);
+  changed();
+}
+
+// Whether what is known of a thread goes on without a hole in a page that begins at `first`.
+function reaches(id, first) {
+  const last = eventsOf(id).at(-1)?.seq;
+  return last !== undefined && first !== undefined && last >= first - 1;
+}
+
+export function countersSoon() {
+  if (countersDue) return;
+  countersDue = setTimeout(async () => {
+    countersDue = null;
+    try {
+      state.counters = await get("/v1/counters");
+      changed();
+    } catch {
+      // the next event asks again
+    }
+  }, COUNTERS_MS);
+}
+
+// One event of the stream. Repeats and what is known already change nothing.
+export function takeEvent(event) {
+  const kind = kindOf(event);
+  if (kind === "member.updated") {
+    state.members.set(event.data.member.id, event.data.member);
+    changed();
+  } else if (kind === "conversation.read") {
+    wanted(event.subject, 0);
+    countersSoon();
+  } else if (event.seq) {
+    takeSequenced(event);
+    countersSoon();
+  }
+}
+
+function takeSequenced(event) {
+  const id = event.subject;
+  const known = state.conversations.get(id);
+  const after = known ? evolved(known, event) : null;
+  if (after) state.conversations.set(id, after);
+  else wanted(id, event.seq);
+  const thread = state.threads.get(id);
+  if (thread && !thread.has(event.seq)) {
+    const last = Math.max(0, ...thread.keys());
+    if (event.seq === last + 1) thread.set(event.seq, event);
+    else if (event.seq > last) loadThread(id).catch(complain);
+    settled(id);
+  }
+  changed();
+}
+
+// Conversations to fetch: each once, however many of its events come in a burst.
+function wanted(id, seq) {
+  missing.set(id, Math.max(seq, missing.get(id) ?? 0));
+  missingDue ??= setTimeout(async () => {
+    missingDue = null;
+    const now = [...missing];
+    missing.clear();
+    for (const [conversation, reached] of now) await loadConversation(conversation, reached).catch(complainUnlessGone);
+  }, FETCH_MS);
+}
+
+function complainUnlessGone(problem) {
+  if (problem.status !== 404) complain(problem);
+}
+
+// After a gap that nobody can fill: everything that is shown is read anew.
+export async function reload() {
+  state.threads.forEach((_, id) => id !== state.selected && state.threads.delete(id));
+  await Promise.all([loadPeople(), loadList()]);
+  if (state.selected) await Promise.all([loadConversation(state.selected), loadThread(state.selected)]);
+  countersSoon();
+}
+
+export async function markRead(id) {
+  const conversation = state.conversations.get(id);
+  const last = eventsOf(id).at(-1)?.seq;
+  if (!conversation?.unread || !last) return;
+  try {
+    take(await post(`/v1/conversations/${id}/read`, { up_to_seq: last }));
+    changed();
+    countersSoon();
+  } catch {
+    // it stays unread, and is tried again with the next look
+  }
+}
+
+export function complain(problem) {
+  if (problem instanceof Problem) toast(problem.message);
+  else throw problem;
+}

@@ -1,0 +1,248 @@
+"""The agents' page in a real browser, on a whole running system."""
+
+import json
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from shared.testing.api import Api, Channel, someone
+from shared.testing.browser import Page, chromium, page
+from shared.testing.eventually import eventually
+from shared.testing.follower import Follower
+from shared.testing.system import System
+from tests.e2e.bot import Bot
+
+pytestmark = [
+    pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium"),
+    pytest.mark.timeout(180),
+]
+
+WITHOUT_STREAM = "window.WebSocket = class extends EventTarget { close() {} };"
+"""A page that hears of nothing, as behind a proxy that swallows WebSockets."""
+
+
+@pytest_asyncio.fixture
+async def console(system: System, tmp_path: Path) -> AsyncIterator[Page]:
+    """Signed in as Ada, the agent."""
+    async with page(tmp_path / "browser") as tab:
+        await tab.looks(1400, 860)
+        await tab.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await tab.until("document.querySelector('.live.live')", "live")
+        yield tab
+        assert tab.complaints == []
+
+
+async def opened(console: Page, conversation: str) -> None:
+    await console.run(f"location.hash = '#/{conversation}'")
+    await console.until("document.querySelectorAll('#thread .line').length > 0", "the thread is shown")
+
+
+async def write(console: Page, text: str) -> None:
+    await console.type("#text", text)
+    await console.press("Enter")
+
+
+async def shows(console: Page, selector: str, text: str) -> None:
+    script = f"[...document.querySelectorAll({json.dumps(selector)})].some((one) => one.textContent.includes({json.dumps(text)}))"
+    await console.until(script, f"{selector} says {text!r}")
+
+
+async def bubbles(console: Page) -> list[str]:
+    found: list[str] = await console.run(
+        "[...document.querySelectorAll('#thread .bubble')].map((one) => one.textContent)"
+    )
+    return found
+
+
+async def test_the_token_of_the_link_is_not_left_in_the_address(system: System, console: Page) -> None:
+    assert await console.run("location.href") == system.info["console"]
+    assert "token" not in await console.run("document.documentElement.outerHTML.replace('sign-in-token', '')[0]")
+    await console.call("Page.reload")
+    await console.until("document.querySelector('.live.live')", "still signed in")
+
+
+async def test_a_customer_appears_live_and_is_answered(
+    system: System, console: Page, agent: Api, channel: Channel, stream: Follower
+) -> None:
+    who = someone()
+    await channel.say(who, "Hello, <b>anybody</b>? 👋", first_name="Grace", last_name=who)
+    conversation = await stream.conversation_of(who)
+    await shows(console, f"#row-{conversation} .row-name", f"Grace {who}")
+    await shows(console, f"#row-{conversation} .badge", "1")
+    await console.click(f"#row-{conversation}")
+    await shows(console, "#thread .theirs .bubble", "Hello, <b>anybody</b>? 👋")
+
+    async def is_read() -> bool:
+        return (await agent.ok("GET", f"/v1/conversations/{conversation}"))["unread"] == 0
+
+    await eventually(is_read, "looking at it marks it as read")
+    await console.until(f"!document.querySelector('#row-{conversation} .badge')", "the badge goes")
+    await write(console, "Hi Grace!")
+    await shows(console, "#thread .ours .bubble", "Hi Grace!")
+    await shows(console, "#thread .happened", "Ada Adler took the conversation by answering")
+    await console.until(
+        f"document.querySelector('#assignee').value === {json.dumps(system.info['members']['agent'])}", "hers"
+    )
+    await channel.say(who, "Thanks")
+    await shows(console, "#thread .theirs .bubble", "Thanks")
+    assert await bubbles(console) == ["Hello, <b>anybody</b>? 👋", "Hi Grace!", "Thanks"]
+
+
+async def test_assigning_closing_and_notes_from_the_page(
+    system: System, console: Page, agent: Api, channel: Channel, stream: Follower
+) -> None:
+    who, second = someone(), system.info["members"]["agent2"]
+    await channel.say(who, "hi")
+    conversation = await stream.conversation_of(who)
+    await opened(console, conversation)
+
+    async def becomes(**wanted: Any) -> None:
+        async def so() -> bool:
+            state = await agent.ok("GET", f"/v1/conversations/{conversation}")
+            return all(state[name] == value for name, value in wanted.items())
+
+        await eventually(so, f"becomes {wanted}")
+
+    choose = f"const it = document.querySelector('#assignee'); it.value = {json.dumps(second)}; it.dispatchEvent(new Event('change'))"
+    await console.run(f"(() => {{ {choose} }})()")
+    await becomes(assignee=second)
+    await shows(console, "#thread .happened", "Ada Adler assigned it to Ben Baker")
+    await console.click("#mode-note")
+    await write(console, "VIP")
+    await shows(console, "#thread .note .bubble", "VIP")
+    await console.click("#close")
+    await becomes(status="closed")
+    await console.until(f"!document.querySelector('#row-{conversation}')", "not among the open ones")
+    await shows(console, "#close", "Reopen")
+    await console.click("#close")
+    await becomes(status="open")
+
+
+async def test_a_colleagues_answer_that_was_not_seen_is_asked_about(
+    system: System, agent: Api, agent2: Api, channel: Channel, stream: Follower, tmp_path: Path
+) -> None:
+    who = someone()
+    await channel.say(who, "hi")
+    conversation = await stream.conversation_of(who)
+    async with page(tmp_path / "browser") as console:
+        await console.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_STREAM)
+        await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await console.until("document.querySelector('.row')", "the inbox is shown")
+        await opened(console, conversation)
+        await agent2.reply(conversation, "I am on it")
+        await write(console, "Me too")
+        await shows(console, "#refusal", "A colleague answered meanwhile")
+        assert await console.run("document.querySelector('#text').value") == "Me too"
+        await console.click("#refusal-act")
+        await console.until("document.querySelectorAll('#thread .ours').length === 2", "both are shown")
+    sent = [e["data"]["message"]["text"] for e in await agent.thread(conversation) if "message" in e["data"]]
+    assert sent == ["hi", "I am on it", "Me too"]
+
+
+async def test_a_chatbot_is_disabled_before_an_agent_answers(
+    system: System, console: Page, owner: Api, public: Api, stream: Follower
+) -> None:
+    async with Bot() as bot:
+        settings = {"bot": {"kind": "webhook", "settings": {"url": bot.url}}}
+        made = await owner.ok(
+            "POST", "/v1/channels", {"kind": "webhook", "name": f"bot {uuid.uuid4().hex[:6]}", **settings}
+        )
+        who, other = someone(), someone()
+        channel = Channel(public, made["id"], made["secret"])
+        for one in (who, other):
+            await channel.say(one, "hi")
+        await opened(console, await stream.conversation_of(who))
+        await shows(console, "#thread .bot .bubble", "beep")
+        await shows(console, "#bot", "Disable chatbot")
+        await write(console, "A person here")
+        await shows(console, "#refusal", "The chatbot is answering this customer")
+        await console.click("#refusal-act")
+        await shows(console, "#thread .agent .bubble", "A person here")
+        await shows(console, "#thread .happened", "Ada Adler disabled the chatbot")
+        await shows(console, "#bot", "Enable chatbot")
+
+        await opened(console, await stream.conversation_of(other))
+        await shows(console, "#bot", "Disable chatbot")
+        await console.click("#bot")
+        await shows(console, "#bot", "Enable chatbot")
+        await write(console, "Here, too")
+        await shows(console, "#thread .agent .bubble", "Here, too")
+        assert await console.run("document.querySelector('#refusal').hidden")
+
+
+async def test_a_lost_stream_is_resumed_without_gap_or_repeat(
+    system: System, console: Page, channel: Channel, stream: Follower
+) -> None:
+    who = someone()
+    await channel.say(who, "m0")
+    await opened(console, await stream.conversation_of(who))
+    await console.run("void (window.marked = true)")
+    system.kill("gateway")
+    for number in range(1, 6):
+        await channel.say(who, f"m{number}")
+    await shows(console, "#thread .bubble", "m5")
+    await console.until("document.querySelector('.live.live')", "live again")
+    assert await bubbles(console) == [f"m{number}" for number in range(6)]
+    assert await console.run("window.marked"), "the page was not loaded anew"
+    # a connection that is cut is a network error in the browser's log, and rightly so
+    console.complaints[:] = [said for said in console.complaints if not _of_the_network(said)]
+
+
+def _of_the_network(complaint: str) -> bool:
+    return any(words in complaint for words in ("Failed to load resource", "WebSocket connection to", "ERR_"))
+
+
+async def test_what_the_page_knows_is_what_the_api_says(
+    console: Page, agent: Api, agent2: Api, channel: Channel, stream: Follower
+) -> None:
+    people = [someone() for _ in range(3)]
+    for who in people:
+        await channel.say(who, "one")
+        await channel.say(who, "two", country="GB")
+    conversations = [await stream.conversation_of(who) for who in people]
+    await agent2.reply(conversations[0], "answer")
+    await agent.ok("POST", f"/v1/conversations/{conversations[1]}/close", {})
+    await agent.ok("POST", f"/v1/conversations/{conversations[2]}/assignment", {"assignee": "ben"})
+    for conversation in conversations:
+
+        async def same(ident: str = conversation) -> bool:
+            wanted = await agent.ok("GET", f"/v1/conversations/{ident}")
+            known = await console.run(
+                f"import('/console/js/state.js').then((it) => it.state.conversations.get('{ident}'))"
+            )
+            return bool(known == wanted)
+
+        await eventually(same, "the page's state is the API's")
+
+
+async def test_nobody_gets_in_without_a_good_token(system: System, tmp_path: Path) -> None:
+    async with page(tmp_path / "browser") as tab:
+        await tab.open(f"{system.info['console']}#token=a.b.c")
+        await tab.until("!document.querySelector('#sign-in').hidden", "the sign-in page")
+        assert await tab.run("document.querySelector('#app').hidden")
+        await tab.type("#sign-in-token", f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await tab.click("#sign-in button")
+        await tab.until("document.querySelector('.live.live')", "signed in by a pasted link")
+        assert await tab.run("document.querySelector('#me-name').textContent") == "Ada Adler"
+
+
+async def test_the_inbox_is_used_with_keys_alone(console: Page, channel: Channel, stream: Follower) -> None:
+    first, second = someone(), someone()
+    for who in (first, second):
+        await channel.say(who, "hi", name=who)
+    older, newer = [await stream.conversation_of(who) for who in (first, second)]
+    await console.until(f"document.querySelector('#row-{newer}')", "listed")
+    for key, conversation in (("j", newer), ("j", older), ("k", newer)):
+        await console.press(key)
+        await console.until(f"location.hash === '#/{conversation}'", f"{key} moves")
+    await console.press("r")
+    await console.until("document.activeElement.id === 'text'", "r writes a reply")
+    await console.call("Input.insertText", text="by hand")
+    await console.press("Enter")
+    await shows(console, "#thread .ours .bubble", "by hand")
+    await console.press("Escape")
+    await console.until("document.activeElement.id === 'list'", "Esc goes back to the list")

@@ -1,0 +1,46 @@
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from pymongo import MongoClient
+
+from relaydesk.installation import installation_secrets
+from shared.engines.addresses import Addresses
+from shared.testing.adapter import Adapter
+from shared.testing.engines import drop_topics
+from tests.integration.dispatch.installation import SECRET, Installation, Place, Talk
+from tests.integration.ingest.neighbours import Neighbours
+
+
+@pytest_asyncio.fixture(scope="package")
+async def installation(engines: Addresses, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """One for all tests here; they keep apart by channels and conversations."""
+    place = Place(engines, f"t{uuid.uuid4().hex[:10]}", tmp_path_factory.mktemp("dispatch"))
+    async with Neighbours() as neighbours:
+        installed = Installation(place, installation_secrets(place.folder), neighbours.url)
+        await installed.start()
+        yield installed
+        await installed.stop()
+    await drop_topics(engines.kafka, place.topic_prefix)
+    with MongoClient[dict[str, object]](engines.mongo) as client:
+        client.drop_database(f"{place.name}_dispatch")
+
+
+@pytest_asyncio.fixture
+async def adapter() -> AsyncIterator[Adapter]:
+    async with Adapter(SECRET) as adapter:
+        yield adapter
+
+
+@pytest_asyncio.fixture
+async def channel(installation: Installation, adapter: Adapter) -> AsyncIterator[str]:
+    """A channel of this test, with this test's adapter and bot. Gone afterwards, and what is under way with it."""
+    ident = await installation.channel(adapter.url)
+    yield ident
+    await installation.channel(adapter.url, ident, deleted=True)
+
+
+@pytest.fixture
+def talk(installation: Installation, channel: str) -> Talk:
+    return Talk(installation, channel)

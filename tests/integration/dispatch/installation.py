@@ -1,0 +1,235 @@
+"""Dispatch as it runs, on real engines: lives that are started, stopped and killed, and the topics around them."""
+
+import dataclasses
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr
+from pymongo import AsyncMongoClient
+
+from relaydesk.installation import Secrets
+from services.dispatch.app import Kinds, build, kinds
+from services.dispatch.settings import DispatchSettings
+from shared.contracts import topics
+from shared.contracts.ids import document_key, message_id
+from shared.contracts.inbound import DeliveryReported
+from shared.contracts.outbound import BotFence, BotRequest, ChannelRecord, DeliverMessage, SealedSecret
+from shared.contracts.resources import Author, BotSettings
+from shared.contracts.times import to_timestamp
+from shared.contracts.wire import decode_command, decode_inbound, encode
+from shared.engines.addresses import Addresses
+from shared.runtime.clock import SystemClock
+from shared.runtime.component import Component, Service
+from shared.runtime.health import Health
+from shared.runtime.messaging import Messaging
+from shared.runtime.metrics import Metrics
+from shared.runtime.producer import partition_for
+from shared.runtime.records import Outgoing, Record
+from shared.runtime.secrets import SecretBox
+from shared.runtime.settings import KafkaSettings
+from shared.runtime.topic_admin import apply
+from shared.testing.eventually import eventually
+from tests.unit.dispatch.builders import request
+
+SECRET = "whsec_" + "QUFB" * 8
+TOPICS = {
+    name: topics.TOPICS[name]
+    for name in (
+        topics.CHANNEL_OUTBOUND,
+        topics.dead_letter_name(topics.CHANNEL_OUTBOUND),
+        topics.BOT_REQUESTS,
+        topics.dead_letter_name(topics.BOT_REQUESTS),
+        topics.CHANNELS,
+        topics.CHANNEL_INBOUND,
+        topics.CONVERSATION_COMMANDS,
+        topics.META,
+    )
+}
+QUICK = {"dispatch_timeout_s": 0.5, "dispatch_fence_patience_s": 0.5, "dispatch_backoff_s": 0.05}
+"""Patience as short as a test's."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where an installation lives: engines, and names that nobody else uses."""
+
+    engines: Addresses
+    name: str
+    folder: Path
+
+    @property
+    def topic_prefix(self) -> str:
+        return f"{self.name}."
+
+
+class Installation:
+    """What is around dispatch: topics, what routing would write to them and read from them."""
+
+    def __init__(self, place: Place, secrets: Secrets, gateway_url: str) -> None:
+        self.place, self.secrets, self._gateway_url = place, secrets, gateway_url
+        settings = KafkaSettings(kafka=place.engines.kafka, topic_prefix=place.topic_prefix)
+        self.messaging = Messaging(settings, "test", "1", Metrics(), Health().fatal)
+        self._producer = self.messaging.producer()
+        self._records: dict[str, list[Record]] = {topics.CHANNEL_INBOUND: [], topics.CONVERSATION_COMMANDS: []}
+        self._tails = [self.messaging.tail(name, found.extend) for name, found in self._records.items()]
+        self._box = SecretBox(SecretStr(secrets.secrets_key))
+        self._versions = 0
+        self._mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(place.engines.mongo, tz_aware=True)
+        self.db = self._mongo[f"{place.name}_dispatch"]
+
+    async def start(self) -> None:
+        await apply(self.messaging, TOPICS)
+        await self._producer.start()
+        for tail in self._tails:
+            await tail.start()
+
+    async def stop(self) -> None:
+        for tail in self._tails:
+            await tail.stop()
+        await self._producer.stop()
+        await self._mongo.close()
+
+    def settings(self, **changes: object) -> DispatchSettings:
+        engines = self.place.engines
+        given: dict[str, object] = {
+            "kafka": engines.kafka,
+            "mongo": engines.mongo,
+            "s3": engines.s3,
+            "s3_access_key": engines.s3_keys.access,
+            "s3_secret_key": engines.s3_keys.secret,
+            "topic_prefix": self.place.topic_prefix,
+            "mongo_prefix": self.place.name,
+            "id_namespace": self.secrets.id_namespace,
+            "secrets_key": self.secrets.secrets_key,
+            "jwt_keys": self.secrets.jwt_public,
+            "gateway_url": self._gateway_url,
+            "allow_private_urls": True,
+        }
+        return DispatchSettings.model_validate(given | QUICK | changes)
+
+    @asynccontextmanager
+    async def dispatch(self, channel_kinds: Kinds = kinds, **changes: object) -> AsyncIterator[Service]:
+        """One life; stopped in order at the end."""
+        service = build(self.settings(**changes), channel_kinds)
+        started: list[Component] = []
+        try:
+            for component in service.components:
+                started.append(component)
+                await component.start()
+            yield service
+        finally:
+            for component in reversed(started):
+                await component.stop()
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        await self._producer.publish(records)
+
+    async def channel(self, url: str, ident: str = "", kind: str = "webhook", **changes: Any) -> str:
+        """Make a channel, or change the one with this id; its id."""
+        ident, self._versions = ident or str(uuid.uuid4()), self._versions + 1
+        record = ChannelRecord(
+            workspace=changes.pop("workspace", "acme"),
+            id=ident,
+            kind=kind,
+            name="test",
+            settings={"outbound_url": url},
+            bot=BotSettings(kind="webhook", settings={"url": changes.pop("bot_url", url)}),
+            secrets=(SealedSecret(sealed=self._box.seal(SECRET.encode(), ident)),),
+            version=self._versions,
+            **changes,
+        )
+        await self.publish([Outgoing(topics.CHANNELS, ident, encode(record))])
+        return ident
+
+    def reports(self, wanted: Sequence[DeliverMessage]) -> dict[str, DeliveryReported]:
+        """By message id; fails where two different things were said about one message."""
+        idents, told = {record.message_id for record in wanted}, dict[str, DeliveryReported]()
+        for record in self._records[topics.CHANNEL_INBOUND]:
+            report = decode_inbound(record.value or b"")
+            assert isinstance(report, DeliveryReported)
+            if report.message_id in idents:
+                assert told.setdefault(report.message_id, report) == report
+        return told
+
+    async def reported(self, wanted: Sequence[DeliverMessage], timeout: float = 20) -> list[DeliveryReported]:
+        """Wait for the reports of all these messages; in their order."""
+
+        def all_there() -> list[DeliveryReported]:
+            told = self.reports(wanted)
+            return [told[one.message_id] for one in wanted] if len(told) == len(wanted) else []
+
+        return await eventually(all_there, f"{len(wanted)} reports", timeout)
+
+    def commands(self, conversation: str) -> list[Any]:
+        """What bots said, as routing gets it."""
+        key = document_key("acme", conversation).encode()
+        records = [record for record in self._records[topics.CONVERSATION_COMMANDS] if record.key == key]
+        return [decode_command(record.value or b"") for record in records]
+
+    async def state(self, record: DeliverMessage) -> dict[str, Any]:
+        found = await self.db.deliveries.find_one({"_id": document_key(record.workspace, record.message_id)})
+        return found or {}
+
+
+@dataclasses.dataclass
+class Talk:
+    """A conversation of a channel, as routing would write it."""
+
+    installation: Installation
+    channel_id: str
+    kind: str = "webhook"
+    workspace: str = "acme"
+    conversation: str = dataclasses.field(default_factory=lambda: str(uuid.uuid4()))
+    seq: int = 2
+
+    def messages(self, count: int, epoch: int | None = None, **changes: Any) -> list[DeliverMessage]:
+        author = (
+            Author(kind="agent", id="grace", name="Grace") if epoch is None else Author(kind="bot", id=None, name="bot")
+        )
+        made = []
+        for _ in range(count):
+            self.seq += 1
+            given: dict[str, Any] = {
+                "workspace": self.workspace,
+                "channel_id": self.channel_id,
+                "channel_kind": self.kind,
+                "conversation_id": self.conversation,
+                "message_id": message_id(self.conversation, self.seq),
+                "seq": self.seq,
+                "to": f"customer of {self.conversation}",
+                "text": f"message {self.seq}",
+                "author": author,
+                "bot_epoch": epoch,
+                "queued_at": to_timestamp(SystemClock().now()),
+            }
+            made.append(DeliverMessage(**(given | changes)))
+        return made
+
+    async def send(self, count: int = 1, epoch: int | None = None, **changes: Any) -> list[DeliverMessage]:
+        made = self.messages(count, epoch, **changes)
+        await self.installation.publish([self.outgoing(record) for record in made])
+        return made
+
+    async def fence(self, epoch: int) -> None:
+        record = BotFence(workspace=self.workspace, conversation_id=self.conversation, bot_epoch=epoch)
+        await self.installation.publish([self.outgoing(record)])
+
+    async def ask(self, epoch: int = 0, **changes: Any) -> BotRequest:
+        """The customer's next message, for the bot."""
+        self.seq += 1
+        asked = request(self.seq, epoch, SystemClock().now(), self.conversation).record
+        asked = asked.model_copy(update={"channel_id": self.channel_id, **changes})
+        key = document_key(self.workspace, self.conversation)
+        await self.installation.publish([Outgoing(topics.BOT_REQUESTS, key, encode(asked))])
+        return asked
+
+    def outgoing(self, record: DeliverMessage | BotFence) -> Outgoing:
+        return Outgoing(topics.CHANNEL_OUTBOUND, document_key(self.workspace, self.conversation), encode(record))
+
+    @property
+    def partition(self) -> int:
+        partitions = topics.TOPICS[topics.CHANNEL_OUTBOUND].partitions
+        return partition_for(document_key(self.workspace, self.conversation), partitions)

@@ -1,0 +1,250 @@
+"""The same behaviour through Motor and through PyMongo's own client, on a real replica set."""
+
+import asyncio
+import gc
+import uuid
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+
+import pymongo.errors
+import pytest
+import pytest_asyncio
+
+from shared.engines.addresses import Addresses
+from shared.runtime.engine_errors import is_away
+from shared.runtime.faults import Transient
+from shared.runtime.metrics import Metrics
+from shared.runtime.mongo import (
+    BulkWriteError,
+    Driver,
+    DuplicateKeyError,
+    InsertOne,
+    Mongo,
+    PyMongoError,
+    ReplaceOne,
+    ReturnDocument,
+    Session,
+    UpdateOne,
+    is_duplicate,
+)
+
+NOWHERE = "mongodb://127.0.0.1:9/?replicaSet=rs0&serverSelectionTimeoutMS=200"
+
+
+@pytest.fixture(params=["motor", "pymongo"])
+def driver(request: pytest.FixtureRequest) -> Driver:
+    chosen: Driver = request.param
+    return chosen
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest_asyncio.fixture
+async def mongo(engines: Addresses, mongo_prefix: str, driver: Driver, metrics: Metrics) -> AsyncIterator[Mongo]:
+    client = Mongo(engines.mongo, f"{mongo_prefix}_test", driver, metrics)
+    await client.start()
+    await client.db["things"].insert_one({"_id": "counter", "n": 0})
+    yield client
+    await client.stop()
+
+
+def counted(metrics: Metrics, line: str) -> bool:
+    return line in metrics.exposition().decode()
+
+
+async def test_calls_that_stores_use_are_the_same(mongo: Mongo) -> None:
+    things = mongo.db["things"]
+    await things.bulk_write([InsertOne({"_id": n, "n": n}) for n in range(5)])
+    await things.bulk_write([ReplaceOne({"_id": 0}, {"n": 10}), UpdateOne({"_id": 1}, {"$set": {"n": 11}})])
+    changed = await things.find_one_and_update({"_id": 2}, {"$inc": {"n": 1}}, return_document=ReturnDocument.AFTER)
+    assert changed == {"_id": 2, "n": 3}
+    assert [d["n"] async for d in things.find({"_id": {"$type": "int"}}).sort("_id", 1)] == [10, 11, 3, 3, 4]
+    assert len(await things.find({}).limit(3).to_list(None)) == 3
+    assert await mongo.aggregate("things", [{"$group": {"_id": None, "all": {"$sum": "$n"}}}]) == [
+        {"_id": None, "all": 31}
+    ]
+    assert await things.count_documents({}) == 6
+    assert (await things.update_one({"_id": 0, "n": 99}, {"$set": {"n": 1}})).matched_count == 0
+    assert (await things.delete_one({"_id": 0})).deleted_count == 1
+
+
+async def test_times_are_aware_and_uuids_survive(mongo: Mongo) -> None:
+    now, ident = datetime.now(UTC).replace(microsecond=123_000), uuid.uuid4()
+    await mongo.db["things"].insert_one({"_id": "t", "at": now, "ident": ident})
+    assert await mongo.db["things"].find_one({"_id": "t"}) == {"_id": "t", "at": now, "ident": ident}
+
+
+async def test_a_transaction_writes_all_or_nothing(mongo: Mongo, metrics: Metrics) -> None:
+    async def work(session: Session) -> str:
+        await mongo.db["things"].insert_one({"_id": "a"}, session=session)
+        await mongo.db["others"].insert_one({"_id": "b"}, session=session)
+        found = await mongo.aggregate("things", [{"$match": {"_id": "a"}}], session)
+        return f"{len(found)} seen inside"
+
+    assert await mongo.transaction(work) == "1 seen inside"
+    assert await mongo.db["others"].find_one({"_id": "b"}) is not None
+    assert counted(metrics, 'relaydesk_mongo_transactions_total{outcome="committed"} 1.0')
+
+
+class Refused(Exception):
+    pass
+
+
+async def test_an_exception_of_the_work_aborts_and_comes_out_as_it_is(mongo: Mongo, metrics: Metrics) -> None:
+    async def work(session: Session) -> None:
+        await mongo.db["things"].insert_one({"_id": "a"}, session=session)
+        raise Refused
+
+    with pytest.raises(Refused):
+        await mongo.transaction(work)
+    assert await mongo.db["things"].find_one({"_id": "a"}) is None
+    assert counted(metrics, 'relaydesk_mongo_transactions_total{outcome="aborted"} 1.0')
+
+
+async def test_a_duplicate_key_comes_out_as_such_and_is_told_from_other_errors(mongo: Mongo) -> None:
+    async def work(session: Session) -> None:
+        await mongo.db["others"].insert_one({"_id": "first"}, session=session)
+        await mongo.db["things"].insert_one({"_id": "counter"}, session=session)
+
+    with pytest.raises(DuplicateKeyError) as single:
+        await mongo.transaction(work)
+    with pytest.raises(BulkWriteError) as many:
+        await mongo.db["things"].bulk_write([InsertOne({"_id": "counter"}), InsertOne({"_id": "x"})], ordered=False)
+    assert is_duplicate(single.value)
+    assert is_duplicate(many.value)
+    assert not is_duplicate(PyMongoError("other"))
+    assert not is_away(single.value)
+    assert await mongo.db["others"].find_one({"_id": "first"}) is None
+
+
+async def test_transactions_that_conflict_are_run_again_until_all_have_counted(mongo: Mongo, metrics: Metrics) -> None:
+    async def work(session: Session) -> None:
+        counter = await mongo.db["things"].find_one({"_id": "counter"}, session=session)
+        assert counter is not None
+        await asyncio.sleep(0.02)
+        await mongo.db["things"].replace_one({"_id": "counter"}, {"n": counter["n"] + 1}, session=session)
+
+    await asyncio.gather(*(mongo.transaction(work) for _ in range(3)))
+    assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 3}
+    assert not counted(metrics, "relaydesk_mongo_transaction_retries_total 0.0")
+
+
+async def test_a_conflict_that_does_not_end_becomes_transient(mongo: Mongo) -> None:
+    tries = 0
+
+    async def touch(session: Session) -> None:
+        nonlocal tries
+        tries += 1
+        await mongo.db["things"].update_one({"_id": "counter"}, {"$inc": {"n": 1}}, session=session)
+
+    async def hold_the_document(session: Session) -> None:
+        await mongo.db["things"].update_one({"_id": "counter"}, {"$inc": {"n": 1}}, session=session)
+        with pytest.raises(Transient):
+            await mongo.transaction(touch)
+
+    await mongo.transaction(hold_the_document)
+    assert tries == 5
+
+
+async def test_a_cancelled_transaction_leaves_nothing_and_holds_nothing(mongo: Mongo) -> None:
+    written = asyncio.Event()
+
+    async def work(session: Session) -> None:
+        await mongo.db["things"].update_one({"_id": "counter"}, {"$set": {"n": 7}}, session=session)
+        written.set()
+        await asyncio.sleep(60)
+
+    task = asyncio.create_task(mongo.transaction(work))
+    await written.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with asyncio.timeout(5):
+        await mongo.db["things"].update_one({"_id": "counter"}, {"$inc": {"n": 1}})
+    assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 1}
+
+
+class Commits:
+    """Stands in for a session whose commit fails some times in a given way."""
+
+    def __init__(self, session: Session, errors: list[PyMongoError]) -> None:
+        self._session = session
+        self.errors = errors
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._session, name)
+
+    async def commit_transaction(self) -> None:
+        if self.errors:
+            raise self.errors.pop(0)
+        await self._session.commit_transaction()
+
+
+def unknown_result() -> PyMongoError:
+    return pymongo.errors.OperationFailure("?", 50, {"errorLabels": ["UnknownTransactionCommitResult"]})
+
+
+async def test_an_unknown_commit_is_committed_again_and_reported_when_it_stays_unknown(
+    mongo: Mongo, metrics: Metrics
+) -> None:
+    async def committing(session: Session, errors: list[PyMongoError]) -> None:
+        await mongo._commit(Commits(session, errors))  # type: ignore[arg-type]
+
+    async with mongo._session() as session:
+        begun = session.start_transaction()
+        if asyncio.iscoroutine(begun):
+            await begun
+        await mongo.db["things"].insert_one({"_id": "kept"}, session=session)
+        await committing(session, [unknown_result(), unknown_result()])
+    assert await mongo.db["things"].find_one({"_id": "kept"}) is not None
+    with pytest.raises(Transient, match="unknown"):
+        await committing(session, [unknown_result() for _ in range(9)])
+    assert counted(metrics, 'relaydesk_mongo_transactions_total{outcome="unknown"} 1.0')
+
+
+async def test_no_server_is_transient_everywhere(driver: Driver) -> None:
+    away = Mongo(NOWHERE, "relaydesk_none", driver, Metrics())
+
+    async def work(session: Session) -> None:
+        await away.db["things"].insert_one({"_id": 1}, session=session)
+
+    try:
+        with pytest.raises(Transient):
+            await away.start()
+        with pytest.raises(Transient):
+            await away.transaction(work)
+        with pytest.raises(PyMongoError) as raw:
+            await away.db["things"].find_one({})
+        assert is_away(raw.value)
+    finally:
+        await away.stop()
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # PyMongo leaves a socket to the collector
+async def test_a_server_that_never_answers_is_transient_within_its_time(driver: Driver) -> None:
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(silent, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=300&connectTimeoutMS=200"
+    away = Mongo(url, "relaydesk_none", driver, Metrics())
+    try:
+        async with asyncio.timeout(10):
+            with pytest.raises(Transient):
+                await away.ping()
+    finally:
+        await away.stop()
+        server.close()
+        gc.collect()
+
+
+async def test_writes_wait_for_a_majority_and_reads_see_only_such(mongo: Mongo) -> None:
+    assert mongo.db.write_concern.document["w"] == "majority"
+    assert mongo.db.read_concern.level == "majority"
