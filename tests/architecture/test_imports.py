@@ -11,9 +11,9 @@ from tests.architecture.modules import PRODUCT, ROOT, Module, modules
 
 CLIENT_LIBRARIES = frozenset(
     {"aiokafka", "faststream", "motor", "pymongo", "bson", "gridfs", "minio", "urllib3", "certifi", "aiohttp", "picows"}
-    | {"jwt", "cryptography", "uvicorn", "uvloop", "prometheus_client", "requests", "httpx", "pydantic_core"}
+    | {"jwt", "cryptography", "uvicorn", "uvloop", "prometheus_client", "requests", "httpx"}
 )
-"""What opens connections, or belongs to something that does. Plain vocabulary (FastAPI, orjson, structlog) is not here."""
+"""What opens connections, or belongs to what does. Plain vocabulary (FastAPI, orjson, structlog) is not here."""
 
 SERVERS = {"services.gateway.stream": frozenset({"picows"})}
 """picows serves the stream as FastAPI serves the API: its listeners are classes of the service's own."""
@@ -99,8 +99,6 @@ def clients_of(module: Module) -> set[str]:
     if module.name.startswith("services.") and module.name.endswith(".app"):
         return set()
     allowed = {name for folder, names in SERVERS.items() if module.name.startswith(folder) for name in names}
-    if module.name.startswith("shared.contracts"):
-        allowed.add("pydantic_core")
     return set(module.libraries & CLIENT_LIBRARIES) - allowed
 
 
