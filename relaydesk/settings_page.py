@@ -13,9 +13,9 @@ from shared.runtime.settings import PREFIX, EnvironmentSettings
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "settings.md"
 HEADER = """# Settings
 
-Every service reads `RELAYDESK_*` environment variables once, at start. A wrong or unknown one ends the start with a line
-that names it. `relaydesk run` sets what a local installation needs. Written by `python -m relaydesk.settings_page`; do
-not edit.
+Every service reads `RELAYDESK_*` environment variables once, at start. A wrong or unknown one ends the start with a
+line that names it. `relaydesk run` sets what a local installation needs. Written by `python -m
+relaydesk.settings_page`; do not edit.
 """
 
 
@@ -40,7 +40,7 @@ def _section(part: type[EnvironmentSettings], services: list[str]) -> str:
 
 
 def _own(part: type[EnvironmentSettings]) -> dict[str, FieldInfo]:
-    own = part.__dict__.get("__annotations__", {})
+    own = inspect.get_annotations(part)
     return {name: field for name, field in part.model_fields.items() if name in own}
 
 
