@@ -133,13 +133,16 @@ class Fanout:
             begun = time.process_time()
             due += step()
             spent += time.process_time() - begun
-            await _until(lambda due=due: self._counter.value >= due)
+            await self._taken(due)
         return steps * per_step * self._sockets / spent
+
+    async def _taken(self, due: int) -> None:
+        await _until(lambda: self._counter.value >= due)
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.0005)  # noqa: ASYNC110 -- another process counts
+    while not condition():  # noqa: ASYNC110 -- another process sets it
+        await asyncio.sleep(0.0005)
 
 
 async def _measure(sockets: int, events: int) -> None:

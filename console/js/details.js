@@ -17,7 +17,7 @@ export function drawDetails() {
     ["Country", contact.country],
     ["First name", contact.first_name],
     ["Last name", contact.last_name],
-    ["Channel", channel?.name ?? conversation.channel_id],
+    ["Channel", channel?.name || conversation.channel_id],
     ["Known there as", contact.external_id],
     ["Status", conversation.status === "open" ? "Open" : "Closed"],
     ["Assigned to", conversation.assignee === null ? "Nobody" : memberName(conversation.assignee)],

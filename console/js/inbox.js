@@ -37,7 +37,7 @@ export function drawInbox() {
   $("more").hidden = state.next === null;
   $("status-filter").value = state.status;
   $("live").textContent = LIVE[state.live];
-  $("live").className = `live ${state.live}`;
+  $("live").className = `live is-${state.live}`;
   const unread = state.counters.unread ?? 0;
   document.title = (unread ? `(${unread}) ` : "") + "Relaydesk";
 }

@@ -15,10 +15,21 @@ let countersDue = null;
 let missingDue = null;
 
 export async function loadPeople() {
-  const [me, members, channels] = await Promise.all([get("/v1/me"), get("/v1/members?limit=200"), get("/v1/channels?limit=200")]);
+  const [me, members] = await Promise.all([get("/v1/me"), get("/v1/members?limit=200"), loadChannels()]);
   state.me = me;
   state.members = new Map(members.items.map((member) => [member.id, member]));
-  state.channels = new Map(channels.items.map((channel) => [channel.id, channel]));
+}
+
+async function loadChannels() {
+  const channels = await get("/v1/channels?limit=200");
+  for (const channel of channels.items) state.channels.set(channel.id, channel);
+}
+
+// A channel that was added meanwhile: asked for once.
+function channelSeen(id) {
+  if (!id || state.channels.has(id)) return;
+  state.channels.set(id, { id, name: "" });
+  loadChannels().then(changed, () => state.channels.delete(id));
 }
 
 // The first page of the view. -> the stream position that goes with it.
@@ -51,6 +62,7 @@ function takePage(page) {
 // What is newer wins, wherever it came from.
 function take(conversation) {
   const known = state.conversations.get(conversation.id);
+  channelSeen(conversation.channel_id);
   if (!known || conversation.seq >= known.seq) state.conversations.set(conversation.id, conversation);
 }
 

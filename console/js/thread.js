@@ -13,6 +13,13 @@ const STATUS = {
   failed: ["!", "Not delivered"],
   unknown: ["?", "Unknown whether it arrived"],
 };
+const REASONS = {
+  BOT_SILENCED: "a person had taken over",
+  CHANNEL_GONE: "the channel no longer exists",
+  ADAPTER_REFUSED: "the channel refused it",
+  DELIVERY_EXPIRED: "not within a day",
+  RESULT_UNKNOWN: "the hand-over was interrupted",
+};
 const NEAR_END = 120;
 
 const lines = new Keyed();
@@ -149,7 +156,7 @@ function meta(line) {
   const status = STATUS[line.message.status];
   if (status) {
     const [sign, label] = status;
-    const text = ["failed", "unknown"].includes(line.message.status) ? `${label}${line.error ? ` (${line.error})` : ""}` : sign;
+    const text = ["failed", "unknown"].includes(line.message.status) ? `${label}${line.error ? `: ${REASONS[line.error] ?? line.error}` : ""}` : sign;
     parts.push(" · ", element("span", { class: "status", text, title: label, "aria-label": label }));
   }
   return parts;

@@ -20,7 +20,7 @@ from services.dispatch.runner import Runner, Work
 from services.dispatch.sender import Desk, Sender
 from services.dispatch.settings import DispatchSettings
 from services.dispatch.store.deliveries import DELIVERIES, MongoDeliveries
-from services.dispatch.store.reports import OutboxReports
+from services.dispatch.store.reports import MongoReports
 from services.dispatch.store.requests import BOT_REQUESTS, MongoRequests
 from shared.contracts import topics
 from shared.runtime.auth import Verifier
@@ -93,7 +93,7 @@ class Parts:
         channel_kinds: Kinds = kinds,
     ) -> None:
         self.settings, self.metrics, self.clock = settings, metrics, SystemClock()
-        self._messaging = messaging
+        self._messaging, self._mongo = messaging, mongo
         self._producer = messaging.producer()
         self._outbox = Outbox(mongo.db, self._producer, [DELIVERIES, BOT_REQUESTS], metrics)
         self._deliveries, self._requests = MongoDeliveries(mongo), MongoRequests(mongo)
@@ -131,12 +131,14 @@ class Parts:
 
     def _channel_deliveries(self, kinds: dict[str, Kind]) -> Runner:
         intake = OutboundIntake(self._deliveries, self.clock)
-        consumer = self._group(NAME, topics.CHANNEL_OUTBOUND, LaneHandler(intake, self.lanes, self._wake, self.clock))
+        reports = MongoReports(self._mongo, DELIVERIES, self._producer)
+        handler = LaneHandler(intake, reports, self.lanes, self._wake, self.clock)
+        consumer = self._group(NAME, topics.CHANNEL_OUTBOUND, handler)
         bounds = Bounds(self.settings.dispatch_timeout_s, min(5.0, self.settings.dispatch_timeout_s))
         desk = Desk(
             store=self._deliveries,
-            reports=OutboxReports(self._outbox, DELIVERIES),
-            fence=Fence(consumer, self._deliveries, self.settings.dispatch_fence_patience_s),
+            reports=reports,
+            fence=Fence(consumer, self.settings.dispatch_fence_patience_s),
             kinds=kinds,
             channel=self._channels.get,
             http=lambda gate: GatedHttp(self._client, bounds, gate),
@@ -148,12 +150,13 @@ class Parts:
 
     def _bots(self) -> Runner:
         intake = RequestIntake(self._requests, self.clock)
-        handler = LaneHandler(intake, self.bot_lanes, self._wake_bots, self.clock)
+        reports = MongoReports(self._mongo, BOT_REQUESTS, self._producer)
+        handler = LaneHandler(intake, reports, self.bot_lanes, self._wake_bots, self.clock)
         self._group(f"{NAME}-bots", topics.BOT_REQUESTS, handler)
         bots: dict[str, Bot] = {"webhook": WebhookBot(self._client, self.clock)}
         desk = BotDesk(
             store=self._requests,
-            reports=OutboxReports(self._outbox, BOT_REQUESTS),
+            reports=reports,
             fences=self._deliveries,
             kinds=bots,
             channel=self._channels.get,

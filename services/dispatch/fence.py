@@ -9,6 +9,7 @@ from typing import Protocol
 
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.core.plan import silenced
+from services.dispatch.lanes import Lane
 from shared.contracts.topics import CHANNEL_OUTBOUND
 from shared.runtime.faults import Fenced, Transient
 from shared.runtime.records import Partition
@@ -32,32 +33,27 @@ class Partitions(Protocol):
         """From the broker, now. Transient without an answer."""
 
 
-class Epochs(Protocol):
-    async def epoch(self, lane: str) -> int: ...
-
-
 class Fence:
     """`patience_s`: how long an attempt may wait until this process has caught up with the partition."""
 
-    def __init__(self, partitions: Partitions, epochs: Epochs, patience_s: float) -> None:
+    def __init__(self, partitions: Partitions, patience_s: float) -> None:
         self._partitions = partitions
-        self._epochs = epochs
         self._patience_s = patience_s
 
-    async def check(self, delivery: Delivery) -> None:
-        """Return when the message may be written now.
+    async def check(self, delivery: Delivery, lane: Lane) -> None:
+        """Return when the message may be written now: what this process has stored of the partition is all there is.
 
         Silenced: never. Fenced: the partition is somebody else's. Transient: it can't be said yet; nothing was written.
+        The epochs are compared in memory, so that no wait lies between the broker's answer and the first byte.
         """
         if delivery.record.bot_epoch is None:
             return
         at = (CHANNEL_OUTBOUND, delivery.partition)
         end = await self._partitions.end_offset(at)
         await self._caught_up(at, end)
-        epoch = await self._epochs.epoch(delivery.lane)
-        if not self._partitions.owns(at):
+        if not (lane.live and self._partitions.owns(at)):
             raise Fenced(f"partition {at[0]}/{at[1]} is not ours")
-        if silenced(delivery, epoch):
+        if silenced(delivery, lane.epoch):
             raise Silenced
 
     async def _caught_up(self, at: Partition, end: int) -> None:

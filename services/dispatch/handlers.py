@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.lanes import Lanes
-from services.dispatch.ports import DeliveryStore, LaneStart
+from services.dispatch.ports import DeliveryStore, LaneStart, Reports
 from shared.contracts.ids import document_key, message_id
 from shared.contracts.outbound import BotFence, DeliverMessage
 from shared.contracts.wire import Undecodable, decode_outbound
@@ -21,17 +21,28 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Filled:
-    """A lane that got a message of a channel; without one: something that its head may be waiting for."""
+    """A lane that got something of a channel."""
 
     lane: str
     partition: Partition
-    channel_id: str | None
+    channel_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A lane whose fence was raised."""
+
+    lane: str
+    epoch: int
+
+
+Taken = Filled | Raised
 
 
 class Intake(Protocol):
     """What one topic's records become."""
 
-    async def add(self, records: Sequence[Record]) -> list[Filled]:
+    async def add(self, records: Sequence[Record]) -> Sequence[Taken]:
         """Store them; harmless when repeated. Poison names the record that can't be read."""
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
@@ -41,26 +52,29 @@ class Intake(Protocol):
 class LaneHandler:
     """A group's handler: the lanes in memory are those of the partitions we own."""
 
-    def __init__(self, intake: Intake, lanes: Lanes, wake: Callable[[], None], clock: Clock) -> None:
+    def __init__(self, intake: Intake, reports: Reports, lanes: Lanes, wake: Callable[[], None], clock: Clock) -> None:
         self._intake = intake
+        self._reports = reports
         self._lanes = lanes
         self._wake = wake
         self._clock = clock
 
     async def handle(self, batch: Batch) -> None:
-        filled = await self._intake.add(batch.records)
+        taken = await self._intake.add(batch.records)
         now = self._clock.now()
-        for each in filled:
-            if each.channel_id is None:
-                self._lanes.hurry(each.lane, now)
-            else:
-                self._lanes.put(each.lane, each.partition, each.channel_id, now)
+        for each in taken:
+            match each:
+                case Filled(lane, partition, channel_id):
+                    self._lanes.put(lane, partition, channel_id, now)
+                case Raised(lane, epoch):
+                    self._lanes.fence(lane, epoch, now)
         self._wake()
 
     async def assigned(self, partitions: frozenset[Partition], committed: Mapping[Partition, int]) -> None:
         """Forget and read anew what is open: also after a fence, when somebody else may have worked meanwhile."""
         self._lanes.drop(partitions)
         numbered = {number: (topic, number) for topic, number in partitions}
+        await self._reports.tell_left(numbered)
         for start in await self._intake.load(numbered):
             self._lanes.put(start.key, numbered[start.partition], start.channel_id, start.at)
         self._wake()
@@ -79,12 +93,12 @@ class OutboundIntake:
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._store.load(partitions)
 
-    async def add(self, records: Sequence[Record]) -> list[Filled]:
+    async def add(self, records: Sequence[Record]) -> Sequence[Taken]:
         decoded = [(record, read(record, decode_outbound)) for record in records]
         now = self._clock.now()
         deliveries = [_delivery(record, item, now) for record, item in decoded if isinstance(item, DeliverMessage)]
         await self._store.add(deliveries, _fences(item for _, item in decoded if isinstance(item, BotFence)))
-        return [_filled(record, item) for record, item in decoded]
+        return [_taken(record, item) for record, item in decoded]
 
 
 def read(record: Record, decode: Callable[[bytes], T]) -> T:
@@ -109,7 +123,8 @@ def _fences(items: Iterable[BotFence]) -> dict[str, int]:
     return epochs
 
 
-def _filled(record: Record, item: DeliverMessage | BotFence) -> Filled:
+def _taken(record: Record, item: DeliverMessage | BotFence) -> Taken:
     lane = document_key(item.workspace, item.conversation_id)
-    channel_id = item.channel_id if isinstance(item, DeliverMessage) else None
-    return Filled(lane, (record.topic, record.partition), channel_id)
+    if isinstance(item, BotFence):
+        return Raised(lane, item.bot_epoch)
+    return Filled(lane, (record.topic, record.partition), item.channel_id)

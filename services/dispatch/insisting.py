@@ -7,6 +7,7 @@ import structlog
 
 from services.dispatch.ports import Reports
 from shared.runtime.engine_errors import is_away
+from shared.runtime.records import Outgoing
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -25,10 +26,10 @@ async def insist(write: Callable[[], Awaitable[bool]], ident: str) -> bool:
         await asyncio.sleep(INSIST_EVERY_S)
 
 
-async def publish(reports: Reports, ident: str) -> None:
+async def publish(reports: Reports, ident: str, record: Outgoing) -> None:
     """Tell what the entry has to tell; what can't go out now is in the document, and swept."""
     try:
-        await reports.flush(ident)
+        await reports.tell(ident, record)
     except Exception as error:
         if not is_away(error):
             raise

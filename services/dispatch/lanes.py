@@ -26,7 +26,8 @@ class Limits:
 class Lane:
     """`at`: when its turn comes, None while queued or in its turn. `channel_id`: of whatever opened the lane.
 
-    `touched`, `hurried`: something came in, or changed, that its turn may not have seen.
+    `touched`, `hurried`: something came in, or changed, that its turn may not have seen. `epoch`: the greatest fence
+    that is known of; complete for what was stored since the lane is here, as long as it is `live`.
     """
 
     key: str
@@ -37,6 +38,11 @@ class Lane:
     busy: bool = False
     touched: bool = False
     failures: int = 0
+    epoch: int = 0
+    live: bool = True
+
+    def fenced(self, epoch: int) -> None:
+        self.epoch = max(self.epoch, epoch)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +87,11 @@ class Lanes:
         elif lane.busy:
             lane.touched = True
 
-    def hurry(self, key: str, now: datetime) -> None:
-        """What the head waits for may have changed: look at it now."""
+    def fence(self, key: str, epoch: int, now: datetime) -> None:
+        """A fence of this conversation is stored: its head may be silenced by it, so look at it now."""
         lane = self._lanes.get(key)
         if lane is not None:
+            lane.fenced(epoch)
             self._hurry(lane, now)
 
     def hurry_channel(self, channel_id: str, now: datetime) -> None:
@@ -95,7 +102,7 @@ class Lanes:
         """Somebody else's from here on. Turns under way end by themselves, and their lanes don't come back."""
         gone = frozenset(partitions)
         for lane in [lane for lane in self._lanes.values() if lane.partition in gone]:
-            del self._lanes[lane.key]
+            self._forget(lane)
 
     def take(self, now: datetime) -> Turn | None:
         """The next lane to have its turn, within the limits; hand it back with `give_back`."""
@@ -118,7 +125,7 @@ class Lanes:
         if lane.touched or lane.hurried:
             at = now
         if at is None:
-            del self._lanes[lane.key]
+            self._forget(lane)
         else:
             self._schedule(lane, at)
 
@@ -127,6 +134,10 @@ class Lanes:
         while self._timers and not self._is_current(self._timers[0]):
             heapq.heappop(self._timers)
         return self._timers[0][0] if self._timers else None
+
+    def _forget(self, lane: Lane) -> None:
+        lane.live = False
+        del self._lanes[lane.key]
 
     def _schedule(self, lane: Lane, at: datetime) -> None:
         lane.at = at

@@ -55,8 +55,13 @@ class DeliveryStore(Protocol):
 
 
 class Reports(Protocol):
-    async def flush(self, ident: str) -> None:
-        """Publish what the entry has to tell, then take it out. May raise: it is swept later."""
+    """The way out of an entry's document. May raise while an engine is away: what is left is swept later."""
+
+    async def tell(self, ident: str, record: Outgoing) -> None:
+        """Publish what was stored with the entry's end, then take it out."""
+
+    async def tell_left(self, partitions: Iterable[int]) -> None:
+        """Publish what another owner of these partitions left in its documents."""
 
 
 class Http(Protocol):

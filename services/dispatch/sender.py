@@ -46,6 +46,14 @@ class Desk:
     jitter: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A lane in its turn, and what was seen when the turn was planned."""
+
+    lane: Lane
+    sight: Sight
+
+
 class Sender:
     """`Work` for delivery lanes. `owner` is unique to this life of this process."""
 
@@ -59,8 +67,10 @@ class Sender:
         head = await self._desk.store.head(lane.key, lane.partition[1])
         if head is None:
             return None
+        if head.record.bot_epoch is not None:
+            lane.fenced(await self._desk.store.epoch(lane.key))
         channel = self._desk.channel(head.record.channel_id)
-        sight = await self._sight(head, channel, hurried)
+        sight = self._sight(head, channel, lane.epoch, hurried)
         match plan(head, sight):
             case Wait(until):
                 return until
@@ -68,27 +78,27 @@ class Sender:
                 await self._store(head, after, channel)
             case Attempt(after):
                 if channel is not None and await self._desk.store.swap(head, after):
-                    return await self._attempt(after, channel, sight)
+                    return await self._attempt(after, channel, Moment(lane, sight))
         return self._desk.clock.now()
 
-    async def _attempt(self, claimed: Delivery, channel: Channel, sight: Sight) -> datetime:
+    async def _attempt(self, claimed: Delivery, channel: Channel, moment: "Moment") -> datetime:
         """From the claim to the outcome; when the lane wants its next turn."""
         try:
-            outcome = await self._hand_over(claimed, channel)
+            outcome = await self._hand_over(claimed, channel, moment.lane)
         except (Fenced, Transient) as error:
             log.info("an attempt was put off", delivery=claimed.ident, reason=str(error))
             again = self._desk.clock.now() + timedelta(seconds=LOOK_AGAIN_S)
             await self._desk.store.swap(claimed, claimed.released(again))
             return again
         now = self._desk.clock.now()
-        after = settled(claimed, outcome, replace(sight, now=now), self._desk.jitter())
+        after = settled(claimed, outcome, replace(moment.sight, now=now), self._desk.jitter())
         self._metrics.counter("delivery_attempts", kind=channel.kind, outcome=type(outcome).__name__.lower()).inc()
         await self._store(claimed, after, channel)
         return now if after.end else after.next_at
 
-    async def _hand_over(self, claimed: Delivery, channel: Channel) -> Outcome:
+    async def _hand_over(self, claimed: Delivery, channel: Channel, lane: Lane) -> Outcome:
         """Raises Fenced or Transient where nothing was written and nothing can be said yet."""
-        http = self._desk.http(lambda: self._gate(claimed))
+        http = self._desk.http(lambda: self._gate(claimed, lane))
         try:
             async with asyncio.timeout(self._timing.attempt_s):
                 return await self._desk.kinds[claimed.record.channel_kind].deliver(claimed, channel, http)
@@ -102,9 +112,9 @@ class Sender:
             log.exception("a channel kind failed", kind=channel.kind, delivery=claimed.ident)
             return Lost(type(error).__name__)
 
-    async def _gate(self, claimed: Delivery) -> None:
-        """The last look before the first byte: the fence, and that the claim still holds."""
-        await self._desk.fence.check(claimed)
+    async def _gate(self, claimed: Delivery, lane: Lane) -> None:
+        """The last look before the first byte: the fence, and that the claim still holds. No await follows."""
+        await self._desk.fence.check(claimed, lane)
         if claimed.claim is None or self._desk.clock.now() >= claimed.claim.until:
             raise Fenced("the claim ran out before the first byte")
 
@@ -112,16 +122,15 @@ class Sender:
         """Write the outcome, then tell it."""
         told = _told(after, channel)
         stored = await insist(lambda: self._desk.store.swap(seen, after, told), after.ident)
-        if after.end is None:
+        if after.end is None or told is None:
             return
         if not stored:
             log.warning("an outcome was there already, or somebody else had taken over", delivery=after.ident)
         self._metrics.counter("deliveries_ended", state=after.end.state).inc()
-        await publish(self._desk.reports, after.ident)
+        await publish(self._desk.reports, after.ident, told)
 
-    async def _sight(self, head: Delivery, channel: Channel | None, hurried: bool) -> Sight:
+    def _sight(self, head: Delivery, channel: Channel | None, fence: int, hurried: bool) -> Sight:
         kind = self._desk.kinds.get(head.record.channel_kind)
-        fence = 0 if head.record.bot_epoch is None else await self._desk.store.epoch(head.lane)
         now = self._desk.clock.now()
         return Sight(
             now=now,

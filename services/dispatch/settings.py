@@ -11,6 +11,7 @@ from shared.runtime.settings import AuthSettings, InstallationSecrets, Port, S3S
 Seconds = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1, le=10_000)]
 
+
 class DispatchSettings(Settings, AuthSettings, InstallationSecrets, S3Settings):
     """`concurrency`: attempts at the same time, of all channels and of one; `timeout_s`: for one HTTP exchange;
     `backoff_s`, `backoff_max_s`: the first and the longest pause between attempts; `lifetime_s`: then a message fails;

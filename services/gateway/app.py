@@ -34,7 +34,7 @@ from shared.contracts import topics
 from shared.runtime.auth import Verifier
 from shared.runtime.clock import SystemClock
 from shared.runtime.component import Component, Service
-from shared.runtime.consumer import GroupConsumer
+from shared.runtime.consumer import GroupConsumer, GroupOptions
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
 from shared.runtime.messaging import Messaging
@@ -133,7 +133,8 @@ class _Parts:
 
         around = Surroundings(incarnation, end_offset, self._outcomes.decided)
         projector = Projector(ProjectionStore(self._mongo), around, self._metrics)
-        return messaging.group(NAME, [topics.WORKSPACE_EVENTS], projector, self._producer)
+        options = GroupOptions(on_dead_letter=projector.dead_lettered)
+        return messaging.group(NAME, [topics.WORKSPACE_EVENTS], projector, self._producer, options)
 
     def _gateway(self) -> Gateway:
         reader = Reader(self._inbox, WorkspaceLog(self.stream, self.incarnations, self.group), self._clock)

@@ -5,6 +5,7 @@ position says that it is applied, and it is passed over when it comes again.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +27,7 @@ from services.gateway.fold import (
 from services.gateway.store.projection import Move
 from shared.contracts.topics import WORKSPACE_EVENTS
 from shared.runtime.batches import Batch
-from shared.runtime.faults import Fatal, Transient
+from shared.runtime.faults import Fatal, Fenced, Transient
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Partition, Record
 
@@ -65,6 +66,7 @@ class Projector:
     def __init__(self, store: Store, around: Surroundings, metrics: Metrics) -> None:
         self._store = store
         self._around = around
+        self._buried: set[tuple[int, int]] = set()
         self._repeats = metrics.counter("projection_repeats")
         self._unplaced = metrics.counter("projection_unplaced")
         self._unknown = metrics.counter("projection_unknown_types")
@@ -80,8 +82,16 @@ class Projector:
             await self._store.apply(changes, self._moves(before, fresh))
         except Divergence as error:
             raise self._diverged(error) from error
+        self._forget_buried(fresh)
         self._around.decided(changes.outcomes.keys())
         self._count(changes)
+
+    async def dead_lettered(self, record: Record, reason: str) -> None:
+        """The position passes over what can never be applied, or the read model would never seem to have caught up."""
+        self._buried.add((record.partition, record.offset))
+        place = self._position(record.partition)
+        with suppress(Fenced):  # something before it comes first: `handle` will take both steps
+            await self._store.apply(Changes(), [Move(place, record.offset, record.offset + 1)])
 
     async def assigned(self, partitions: frozenset[Partition], committed: Mapping[Partition, int]) -> None:
         """Fatal where the read model is ahead of the topic: events were lost on Kafka's side."""
@@ -95,7 +105,9 @@ class Projector:
                 )
 
     async def revoked(self, partitions: frozenset[Partition]) -> None:
-        """Nothing is kept between batches."""
+        """Nothing is kept of them."""
+        topic_partitions = {number for _, number in partitions}
+        self._buried = {place for place in self._buried if place[0] not in topic_partitions}
 
     async def _fold(self, arrivals: Sequence[Arrival]) -> Changes:
         states = await self._store.conversations(conversations_needed(arrivals))
@@ -109,14 +121,23 @@ class Projector:
         except Divergence as error:
             raise self._diverged(error) from error
 
+    def _forget_buried(self, passed: Sequence[Record]) -> None:
+        upto = {record.partition: record.offset for record in passed}
+        self._buried = {place for place in self._buried if place[1] > upto.get(place[0], -1)}
+
     def _diverged(self, error: Divergence) -> Fatal:
         return Fatal(
             f"the log and the read model contradict each other, a backup was restored or there is a bug: {error}"
         )
 
     def _moves(self, before: Mapping[str, int], fresh: Sequence[Record]) -> list[Move]:
-        after = {self._position(record.partition): record.offset + 1 for record in fresh}
-        return [Move(partition, before[partition], offset) for partition, offset in after.items()]
+        after = {record.partition: record.offset + 1 for record in fresh}
+        return [Move(place := self._position(p), before[place], self._beyond(p, offset)) for p, offset in after.items()]
+
+    def _beyond(self, partition: int, offset: int) -> int:
+        while (partition, offset) in self._buried:
+            offset += 1
+        return offset
 
     def _position(self, partition: int) -> str:
         return position_of(partition, self._around.incarnation())

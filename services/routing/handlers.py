@@ -107,7 +107,7 @@ class Routing:
         return self._sources[record.topic, record.partition]
 
     async def _carry_through(self, arrivals: Sequence[Arrival], rules: Rules) -> None:
-        # In this order: whatever another owner wrote before we knew an id, we see in the document. The other way round a
+        # In this order: what another owner wrote before we knew an id, we see in the document. The other way round a
         # message could be known whose conversation seems not to exist: nothing to write, so no conflict to stop us.
         remembered = await self._remembered(arrivals)
         documents = await self._documents(arrivals)
@@ -138,10 +138,10 @@ class Routing:
     async def _carry_out(self, plan: Plan) -> None:
         if plan.writes:
             await self._save(plan)
+        self._ports.meter.decided(plan)
         for wave in plan.waves:
             await self._ports.producer.publish(wave)
         self._cache.put(document for document in plan.settled if document.version)
-        self._ports.meter.carried_out(plan)
 
     async def _save(self, plan: Plan) -> None:
         try:

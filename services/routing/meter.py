@@ -9,13 +9,14 @@ from shared.runtime.metrics import Metrics
 
 class Meter:
     def __init__(self, metrics: Metrics) -> None:
-        self._decided = metrics.counter("routing_decided")
+        self._fresh = metrics.counter("routing_decided")
         self._applied_before = metrics.counter("routing_applied_before")
         self._conflicts = metrics.counter("routing_conflicts")
         self._let_go = {what: metrics.counter("routing_let_go", what=what) for what in get_args(Counted)}
 
-    def carried_out(self, plan: Plan) -> None:
-        self._decided.inc(plan.decided)
+    def decided(self, plan: Plan) -> None:
+        """The plan is written: nothing of it is decided again."""
+        self._fresh.inc(plan.decided)
         self._applied_before.inc(plan.taken - plan.decided)
         for what, count in plan.counted.items():
             self._let_go[what].inc(count)

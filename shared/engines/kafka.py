@@ -14,7 +14,9 @@ from shared.engines.process import EngineError, run_tool, wait_until
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy" / "local" / "kafka"
 POM = DEPLOY / "pom.xml"
 NODE_ID = 1
-JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true")
+# The first compiler alone: the second one needs more than it gives in the minutes that a local broker runs (measured on
+# 2 cores: ready after 2.2 s instead of 3.6 s, and half the CPU for its first 60,000 records).
+JVM = ("-Xms128m", "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Djava.awt.headless=true")
 INSTALL_HINT = "install it or use ENGINES=docker"
 
 # Durability is the page cache's, as on any Kafka: an acknowledged record outlives the process, not the machine.

@@ -88,14 +88,14 @@ class Verifier:
             )
         except jwt.InvalidTokenError as error:
             raise unauthenticated(_sentence(error)) from None
-        except (ValueError, TypeError, RecursionError):
+        except (ValueError, TypeError):
             raise unauthenticated("The token cannot be read.") from None
         return self._principal(token, claims)
 
     def _key_for(self, token: str) -> VerificationKey:
         try:
             header = jwt.get_unverified_header(token)
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
+        except (jwt.PyJWTError, ValueError):
             raise unauthenticated("The token cannot be read.") from None
         kid, algorithm = header.get("kid"), header.get("alg")
         if not isinstance(kid, str) or not kid:

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 
 from shared.contracts.routes import Route, find
 from shared.runtime.auth import MemberDirectory, Principal, Verifier, bearer, require_role
-from shared.runtime.engine_errors import is_away
 from shared.runtime.http_boundary import Boundary, answer
 from shared.runtime.json_body import limited_body, parse_json
 from shared.runtime.metrics import Metrics
@@ -158,4 +157,4 @@ def _field(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc[1:]) or str(loc[0])
 
 
-__all__ = ["Access", "Caller", "Json", "Problem", "api", "is_away", "not_found", "route", "unavailable"]
+__all__ = ["Access", "Caller", "Json", "Problem", "api", "not_found", "route", "unavailable"]

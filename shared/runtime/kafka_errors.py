@@ -1,5 +1,7 @@
 """The client library's errors, said as instructions."""
 
+import time
+
 from aiokafka.errors import (
     CommitFailedError,
     CorruptRecordException,
@@ -12,8 +14,8 @@ from aiokafka.errors import (
 
 from shared.runtime.faults import Fatal, Fault, Fenced, Transient
 
-PATIENCE = 5
-"""Final errors in a row before we believe them: a broker that shuts down or starts up answers strange things."""
+PATIENCE_S = 30.0
+"""How long errors that Kafka calls final go on before we believe them: a starting broker answers strange things."""
 
 
 def fault_of(error: KafkaError) -> Fault:
@@ -33,18 +35,20 @@ def fault_of(error: KafkaError) -> Fault:
 
 
 class FinalErrors:
-    """Counts errors that are not the retriable kind; enough of them in a row are Fatal."""
+    """Watches errors that are not the retriable kind; when nothing else comes for long enough they are Fatal."""
 
     def __init__(self) -> None:
-        self._in_a_row = 0
+        self._since: float | None = None
 
     def none(self) -> None:
-        self._in_a_row = 0
+        """It works."""
+        self._since = None
 
     def judge(self, error: KafkaError) -> Fault:
+        now = time.monotonic()
         if not error.retriable:
-            self._in_a_row += 1
+            self._since = self._since or now
         fault = fault_of(error)
-        if isinstance(fault, Transient) and self._in_a_row >= PATIENCE:
+        if isinstance(fault, Transient) and self._since is not None and now - self._since > PATIENCE_S:
             return Fatal(f"Kafka refuses: {type(error).__name__}: {error}")
         return fault

@@ -114,7 +114,7 @@ class Outbox:
         document = await self._claim(turn)
         while document is not None:
             entries = document["pending"]
-            await self._publisher.publish([_outgoing(entry) for entry in entries])
+            await self._publisher.publish([outgoing(entry) for entry in entries])
             self._metrics.counter("outbox_published", collection=turn.collection).inc(len(entries))
             document = await self._settle(turn, [entry["id"] for entry in entries])
 
@@ -170,7 +170,8 @@ class Outbox:
             await asyncio.sleep(SWEEP_EVERY_S)
 
 
-def _outgoing(entry: Mapping[str, Any]) -> Outgoing:
+def outgoing(entry: Mapping[str, Any]) -> Outgoing:
+    """The record of an entry of `pending`."""
     value = entry["value"]
     headers = tuple((name, bytes(content)) for name, content in entry["headers"])
     return Outgoing(entry["topic"], entry["key"], None if value is None else bytes(value), headers)

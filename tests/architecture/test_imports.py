@@ -20,7 +20,8 @@ SERVERS = {"services.gateway.stream": frozenset({"picows"})}
 
 ALL = modules(*PRODUCT)
 SERVICES = modules("services")
-CORES = [module for module in SERVICES if module.name.count(".") == 2 and module.name.endswith(".core")]
+CORES = [module for module in SERVICES if module.name.split(".")[2:3] == ["core"]]
+"""`core.py`, or the modules of a package `core/`."""
 
 
 def service_of(name: str) -> str | None:
@@ -132,12 +133,15 @@ def _reads_environment(node: ast.AST) -> bool:
 
 
 WATCHED_IMPORT = """
-    import importlib, sys
+    import importlib, sys, threading
     from contextlib import suppress
 
     def watch(event, arguments):
-        if watching and event in ("socket.__new__", "_thread.start_new_thread", "subprocess.Popen", "os.fork"):
+        if watching and event in ("socket.__new__", "subprocess.Popen", "os.fork"):
             raise RuntimeError(f"{event} at the import of {name}")
+
+    def refuse(thread):
+        raise RuntimeError(f"a thread at the import of {name}")
 
     libraries, ours = (names.split(",") for names in sys.argv[1:3])
     watching = False
@@ -145,7 +149,7 @@ WATCHED_IMPORT = """
     for name in libraries:
         with suppress(ImportError):  # a class or a function: `from library import Name`
             importlib.import_module(name)
-    watching = True
+    watching, threading.Thread.start = True, refuse
     for name in ours:
         importlib.import_module(name)
 """

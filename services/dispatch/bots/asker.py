@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from services.dispatch.bots.ports import Bot, RequestStore
+from services.dispatch.bots.ports import Bot, Epochs, RequestStore
 from services.dispatch.core.bot import Answer, Answered, Broken, Request, command
 from services.dispatch.core.breaker import Breaker
 from services.dispatch.core.channel import Channel
-from services.dispatch.fence import Epochs
 from services.dispatch.insisting import insist, publish
 from services.dispatch.lanes import Lane
 from services.dispatch.ports import Reports
@@ -124,7 +123,7 @@ class Asker:
         told = Outgoing(CONVERSATION_COMMANDS, head.lane, encode(said), (("type", said.type.encode()),))
         await insist(lambda: self._desk.store.end(head, outcome, now, told), head.ident)
         self._count(outcome)
-        await publish(self._desk.reports, head.ident)
+        await publish(self._desk.reports, head.ident, told)
 
     def _count(self, outcome: str) -> None:
         """HTTP statuses are many; a metric's labels are few."""

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from services.dispatch.bots.ports import RequestStore
 from services.dispatch.core.bot import Request
-from services.dispatch.handlers import Filled, read
+from services.dispatch.handlers import Filled, Taken, read
 from services.dispatch.ports import LaneStart
 from shared.contracts.wire import decode_bot_request
 from shared.runtime.clock import Clock
@@ -19,7 +19,7 @@ class RequestIntake:
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._store.load(partitions)
 
-    async def add(self, records: Sequence[Record]) -> list[Filled]:
+    async def add(self, records: Sequence[Record]) -> Sequence[Taken]:
         requests = [(record, Request(read(record, decode_bot_request), record.partition)) for record in records]
         now = self._clock.now()
         await self._store.add([(request, now) for _, request in requests])

@@ -24,6 +24,11 @@ class RequestStore(Protocol):
         """It is done, with `told` to be published; False where it was done already."""
 
 
+class Epochs(Protocol):
+    async def epoch(self, lane: str) -> int:
+        """The greatest epoch of a fence of this conversation; 0 without one."""
+
+
 class Bot(Protocol):
     """A kind of bot."""
 

@@ -66,7 +66,7 @@ class InboxStore:
 
     async def page(self, inbox: Inbox, page: Page) -> list[ConversationState]:
         """The latest activity first."""
-        wanted = _wanted(inbox)
+        wanted = query_of(inbox)
         if page.after is not None:
             wanted["activity"] = {"$lt": page.after}
         found = self._db[CONVERSATIONS].find(wanted).sort("activity", DESCENDING).limit(page.limit)
@@ -98,7 +98,7 @@ class InboxStore:
         return document["offset"] if document else 0
 
 
-def _wanted(inbox: Inbox) -> Document:
+def query_of(inbox: Inbox) -> Document:
     wanted: Document = {"workspace": inbox.workspace}
     wanted["status"] = inbox.status or {"$in": ["open", "closed"]}
     match inbox.view:

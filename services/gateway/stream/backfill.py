@@ -12,15 +12,15 @@ from dataclasses import dataclass
 
 from services.gateway.stream.entry import Entry
 from services.gateway.stream.intake import Intake, Malformed
-from services.gateway.stream.repeats import Repeats
+from services.gateway.stream.repeats import Divergence, Repeats
 from services.gateway.stream.ring import ENTRY_OVERHEAD, Stretch, stretch
 from shared.runtime.records import Record
 
 Read = Callable[[int, int, int], Awaitable[Sequence[Record]]]
 """(partition, first offset, end offset) -> the records that the log still holds there, in order."""
 
-MAX_SCANS = 64
-"""Where so many readings stopped is remembered, so that the next block needs no overlap."""
+MAX_SCANS = 16
+"""Where so many readings stopped is remembered, so that the next block needs no overlap; some 2 MB each at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class Backfill:
         return block
 
     async def _scanned_before(self, partition: int, first: int) -> Repeats:
-        repeats, step = Repeats(), self._settings.block
+        repeats, step = Repeats(self._settings.overlap), self._settings.block
         for start in range(max(0, first - self._settings.overlap), first, step):
             self._admitted(await self._read(partition, start, min(start + step, first)), repeats)
         return repeats
@@ -136,6 +136,8 @@ class Backfill:
 
 def _block(records: Sequence[Record], end: int, entries: Sequence[Entry]) -> Block:
     start, end = (records[0].offset, records[-1].offset + 1) if records else (end, end)
+    if end - start != len(records):
+        raise Divergence(f"offsets are missing between {start} and {end}")
     by_workspace: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
         by_workspace[entry.workspace].append(entry)

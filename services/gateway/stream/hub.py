@@ -107,7 +107,9 @@ class Hub:
         return [subscriber for room in self._rooms.values() for subscriber in room.subscribers]
 
     def congested(self, subscriber: Subscriber, is_congested: bool) -> None:
-        """The wire's buffer passed its high or its low mark."""
+        """The wire's buffer passed its high or its low mark; who has left may still be taking the goodbye."""
+        if subscriber not in self:
+            return
         subscriber.congested = is_congested
         if is_congested:
             self._congested.add(subscriber)

@@ -77,13 +77,15 @@ class StreamServer:
         await self._wait_until_gone()
 
     async def _wait_until_gone(self) -> None:
+        """For what `Upkeep` grants a goodbye, and a moment more."""
+        if not self._connections:
+            return
         self._all_gone.clear()
         try:
-            async with asyncio.timeout(self._settings.linger_s if self._connections else 0):
+            async with asyncio.timeout(self._settings.linger_s + 2 * self._settings.tick_s):
                 await self._all_gone.wait()
         except TimeoutError:
-            for connection in self._connections:
-                connection.cut_off()
+            _log.warning("stopped with %d connections left", len(self._connections))
 
     def _upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         try:

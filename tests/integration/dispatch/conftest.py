@@ -1,5 +1,7 @@
 import uuid
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -13,18 +15,31 @@ from tests.integration.dispatch.installation import SECRET, Installation, Place,
 from tests.integration.ingest.neighbours import Neighbours
 
 
-@pytest_asyncio.fixture(scope="package")
-async def installation(engines: Addresses, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
-    """One for all tests here; they keep apart by channels and conversations."""
-    place = Place(engines, f"t{uuid.uuid4().hex[:10]}", tmp_path_factory.mktemp("dispatch"))
+@asynccontextmanager
+async def installed(engines: Addresses, folder: Path) -> AsyncIterator[Installation]:
+    place = Place(engines, f"t{uuid.uuid4().hex[:10]}", folder)
     async with Neighbours() as neighbours:
-        installed = Installation(place, installation_secrets(place.folder), neighbours.url)
-        await installed.start()
-        yield installed
-        await installed.stop()
+        installation = Installation(place, installation_secrets(folder), neighbours.url)
+        await installation.start()
+        yield installation
+        await installation.stop()
     await drop_topics(engines.kafka, place.topic_prefix)
     with MongoClient[dict[str, object]](engines.mongo) as client:
         client.drop_database(f"{place.name}_dispatch")
+
+
+@pytest_asyncio.fixture(scope="package")
+async def installation(engines: Addresses, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
+    """One for all tests here; they keep apart by channels and conversations."""
+    async with installed(engines, tmp_path_factory.mktemp("dispatch")) as installation:
+        yield installation
+
+
+@pytest_asyncio.fixture
+async def own_installation(engines: Addresses, tmp_path: Path) -> AsyncIterator[Installation]:
+    """For tests with more than one instance: a stopped one keeps its partitions until its session ends."""
+    async with installed(engines, tmp_path) as installation:
+        yield installation
 
 
 @pytest_asyncio.fixture

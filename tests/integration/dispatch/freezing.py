@@ -1,4 +1,4 @@
-"""Deaths at chosen points: for the conversations named, the step never returns, and nothing after it happens in that life."""
+"""Deaths at chosen points: for the conversations named, the step never returns, and nothing after it happens."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence

@@ -1,10 +1,7 @@
 """Dispatch dies and another life takes over: nothing lost, nothing twice, nothing out of order."""
 
 import asyncio
-import os
 import random
-import signal
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -22,6 +19,7 @@ from shared.testing.adapter import Adapter, Breaks, Hangs, Reaction, Says, Seen
 from shared.testing.eventually import eventually
 from tests.integration.dispatch.freezing import POINTS, Freezer
 from tests.integration.dispatch.installation import Installation, Talk
+from tests.integration.dispatch.process import Process
 
 
 class Telegraph:
@@ -146,7 +144,7 @@ async def test_what_came_in_while_nobody_was_there_is_delivered(
     assert adapter.ids() == [record.message_id for record in sent]
 
 
-async def test_a_report_that_a_death_left_is_swept_at_the_next_start(
+async def test_a_report_that_a_death_left_is_told_by_the_next_life(
     installation: Installation, adapter: Adapter, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     talk = Talk(installation, channel)
@@ -158,15 +156,15 @@ async def test_a_report_that_a_death_left_is_swept_at_the_next_start(
             await eventually(lambda: freezer.frozen, "the report")
             freezer.kill()
     assert not installation.reports(sent)
-    await installation.db.deliveries.update_many({}, {"$set": {"pending.$[].at": None}})
     async with installation.dispatch():
-        await installation.reported(sent, timeout=10)
+        await installation.reported(sent, timeout=5)
     assert len(adapter.seen) == 1
 
 
 async def test_two_owners_share_the_conversations_and_take_over_from_each_other(
-    installation: Installation, adapter: Adapter, channel: str
+    own_installation: Installation, adapter: Adapter
 ) -> None:
+    installation, channel = own_installation, await own_installation.channel(adapter.url)
     talks = [Talk(installation, channel) for _ in range(40)]
     sent: list[DeliverMessage] = []
 
@@ -184,31 +182,6 @@ async def test_two_owners_share_the_conversations_and_take_over_from_each_other(
     assert adapter.at_once == 1
 
 
-class Process:
-    """`relaydesk serve dispatch` in a process of its own."""
-
-    def __init__(self, installation: Installation) -> None:
-        settings = installation.settings(dispatch_http_port=0, dispatch_probe_port=0)
-        self._environment = dict(os.environ) | {
-            f"RELAYDESK_{name.upper()}": value.get_secret_value() if hasattr(value, "get_secret_value") else str(value)
-            for name, value in settings.model_dump().items()
-            if value is not None
-        }
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        code = "import sys; from relaydesk.services import serve; sys.exit(serve(['dispatch']))"
-        devnull = asyncio.subprocess.DEVNULL
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", code, env=self._environment, stdout=devnull, stderr=devnull
-        )
-
-    async def kill(self) -> None:
-        assert self._process is not None
-        self._process.send_signal(signal.SIGKILL)
-        await self._process.wait()
-
-
 async def test_sigkill_at_any_time_keeps_every_conversation_whole_and_in_order(
     installation: Installation, adapter: Adapter, channel: str
 ) -> None:
@@ -221,16 +194,11 @@ async def test_sigkill_at_any_time_keeps_every_conversation_whole_and_in_order(
     adapter.behaviour = react
     talks = [Talk(installation, channel) for _ in range(30)]
     sent = [record for talk in talks for record in await talk.send(5)]
-    process = Process(installation)
     for share in (0.1, 0.35, 0.6):
-        await process.start()
-        await eventually(_arrived(adapter, int(share * len(sent))), f"{share:.0%} of the messages", timeout=40)
-        await process.kill()
-    await process.start()
-    try:
+        async with Process(installation):
+            await eventually(_arrived(adapter, int(share * len(sent))), f"{share:.0%} of the messages", timeout=40)
+    async with Process(installation):
         await installation.reported(sent, timeout=60)
-    finally:
-        await process.kill()
     for talk in talks:
         assert adapter.texts(talk.conversation) == [f"message {n}" for n in range(3, 8)]
     assert not adapter.bad

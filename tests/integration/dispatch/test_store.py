@@ -1,4 +1,4 @@
-"""One suite for the store in memory and the one in MongoDB, on both drivers: what the twin proves is true of the real one."""
+"""One suite for the store in memory and the one in MongoDB, on both drivers: what the twin proves is true of it too."""
 
 import uuid
 from collections.abc import AsyncIterator

@@ -6,13 +6,27 @@ import pytest_asyncio
 from pymongo import MongoClient
 
 from relaydesk.installation import installation_secrets
+from services.gateway.store.indexes import Indexes
 from shared.engines.addresses import Addresses
+from shared.runtime.metrics import Metrics
+from shared.runtime.mongo import Driver, Mongo
 from shared.testing.api import Api
 from shared.testing.engines import drop_topics
 from tests.integration.gateway.installation import Installation, Place, Running, known
 from tests.integration.gateway.snippets_double import Snippets
 
 PAGE = "<!doctype html><title>console</title>"
+
+
+@pytest_asyncio.fixture(params=["motor", "pymongo"])
+async def mongo(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix: str) -> AsyncIterator[Mongo]:
+    """An empty database of the gateway's, with its indexes, through either driver."""
+    driver: Driver = request.param
+    database = Mongo(engines.mongo, f"{mongo_prefix}_gateway", driver, Metrics())
+    await database.start()
+    await Indexes(database).start()
+    yield database
+    await database.stop()
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -1,39 +1,29 @@
 """The projector on a real MongoDB, with both drivers: exactly once in effect, whatever is delivered how often."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
-import pytest_asyncio
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.gateway.store.commands import CommandStore, NewCommand
-from services.gateway.store.indexes import Indexes
 from services.gateway.store.projection import ProjectionStore
 from shared.contracts import events as ev
 from shared.contracts.ids import document_key, message_id
 from shared.contracts.resources import Attachment
-from shared.engines.addresses import Addresses
 from shared.runtime.faults import Fatal, Fenced, Poison, Transient
-from shared.runtime.metrics import Metrics
-from shared.runtime.mongo import Driver, Mongo
+from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
 from tests.integration.gateway.stores import Log, Model, counter_place
 from tests.unit.gateway.histories import Event, Writer, counted, histories, told
 
 
-@pytest_asyncio.fixture(params=["motor", "pymongo"])
-async def model(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix: str) -> AsyncIterator[Model]:
-    driver: Driver = request.param
-    mongo = Mongo(engines.mongo, f"{mongo_prefix}_gateway", driver, Metrics())
-    await mongo.start()
-    await Indexes(mongo).start()
-    yield Model(mongo)
-    await mongo.stop()
+@pytest.fixture
+def model(mongo: Mongo) -> Model:
+    return Model(mongo)
 
 
 def talk(workspace: str = "acme") -> Writer:
@@ -169,6 +159,18 @@ async def test_what_is_no_event_is_named_as_the_culprit(model: Model, value: byt
         await model.projector().handle(log.batch(0))
     assert poison.value.record is log.records[1]
     assert (await model.dump("events"))["events"] == []
+
+
+async def test_the_position_passes_over_what_was_dead_lettered(model: Model) -> None:
+    log, projector = Log(talk().events), model.projector()
+    garbage = [replace(log.records[-1], value=b"{}", offset=5 + number) for number in range(2)]
+    for record in garbage:
+        await projector.dead_lettered(record, "UNDECODABLE")
+    assert (await model.dump("positions"))["positions"] == []
+    await projector.handle(log.batch(0))
+    assert [row["offset"] for row in (await model.dump("positions"))["positions"]] == [7]
+    await projector.dead_lettered(replace(garbage[0], offset=7), "UNDECODABLE")
+    assert [row["offset"] for row in (await model.dump("positions"))["positions"]] == [8]
 
 
 async def test_an_event_under_another_workspaces_key_is_refused(model: Model) -> None:

@@ -7,12 +7,14 @@ from urllib.parse import quote
 
 import pytest
 
+from services.gateway.core import ConversationState
 from services.gateway.fold import Changes
+from services.gateway.store.inbox import Inbox, InboxStore, Page
 from services.gateway.store.projection import Move, ProjectionStore
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
-from tests.integration.gateway.installation import Installation, Running, known
+from tests.integration.gateway.installation import Installation, known
 
 
 async def test_a_new_conversation_is_open_unassigned_and_unread(agent: Api, conversation: str) -> None:
@@ -103,12 +105,25 @@ async def test_a_thread_is_read_backwards_page_by_page(installation: Installatio
     assert (await agent.ok("GET", f"{path}&before=1"))["items"] == []
 
 
-async def test_the_stream_cursor_is_no_newer_than_the_items(
-    installation: Installation, agent: Api, replica: Running, workspace: str, conversation: str
+async def test_who_streams_from_the_lists_cursor_misses_nothing_that_the_list_lacks(
+    installation: Installation, agent: Api, workspace: str, conversation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever resumes from it gets everything that the items don't have."""
+    """Something happens while the page is being read."""
+    read, happened = InboxStore.page, asyncio.Event()
+    later = ""
+
+    async def interrupted(self: InboxStore, inbox: Inbox, page: Page) -> list[ConversationState]:
+        nonlocal later
+        items = await read(self, inbox, page)
+        if not happened.is_set():
+            happened.set()
+            later = await installation.says(workspace, "customer-2", "hello")
+            await known(agent, later, 3)
+        return items
+
+    monkeypatch.setattr(InboxStore, "page", interrupted)
     page = await agent.ok("GET", "/v1/conversations")
-    later = await installation.says(workspace, "customer-2", "hello")
+    assert [item["id"] for item in page["items"]] == [conversation]
     url = (await agent.ok("POST", "/v1/stream/ticket"))["url"]
     async with Follower(agent, url, page["stream_cursor"]) as stream:
         assert stream.welcomes[0]["recovered"] is True

@@ -158,6 +158,7 @@ async def test_pages_of_channels_hold_each_once(owner: Api) -> None:
     after = ""
     while True:
         page = await owner.ok("GET", f"/v1/channels?limit=2{after}")
+        assert len(page["items"]) <= 2
         found += [item["id"] for item in page["items"]]
         if page["next"] is None:
             break

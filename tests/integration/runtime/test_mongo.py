@@ -1,7 +1,8 @@
 """The same behaviour through Motor and through PyMongo's own client, on a real replica set."""
 
 import asyncio
-import gc
+import sys
+import textwrap
 import uuid
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -223,26 +224,30 @@ async def test_no_server_is_transient_everywhere(driver: Driver) -> None:
         await away.stop()
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # PyMongo leaves a socket to the collector
-async def test_a_server_that_never_answers_is_transient_within_its_time(driver: Driver) -> None:
-    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read()
-        writer.close()
+ASK_A_SILENT_SERVER = """
+    import asyncio, sys
+    from shared.runtime.metrics import Metrics
+    from shared.runtime.mongo import Mongo
 
-    server = await asyncio.start_server(silent, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = f"mongodb://127.0.0.1:{port}/?directConnection=true&serverSelectionTimeoutMS=300&connectTimeoutMS=200"
-    away = Mongo(url, "relaydesk_none", driver, Metrics())
-    try:
-        async with asyncio.timeout(10):
-            with pytest.raises(Transient):
-                await away.ping()
-    finally:
-        await away.stop()
-        server.close()
-        gc.collect()
+    async def silent(reader, writer):
+        await reader.read()
+
+    async def main(driver):
+        server = await asyncio.start_server(silent, "127.0.0.1", 0)
+        options = "directConnection=true&serverSelectionTimeoutMS=300&connectTimeoutMS=200"
+        url = f"mongodb://127.0.0.1:{server.sockets[0].getsockname()[1]}/?{options}"
+        await Mongo(url, "none", driver, Metrics()).ping()
+
+    asyncio.run(asyncio.wait_for(main(sys.argv[1]), 10))
+"""
+
+
+async def test_a_server_that_never_answers_is_transient_within_its_time(driver: Driver) -> None:
+    """In a process of its own: PyMongo leaves the socket of a handshake that timed out to the garbage collector."""
+    program = [sys.executable, "-c", textwrap.dedent(ASK_A_SILENT_SERVER), driver]
+    process = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
+    _, errors = await asyncio.wait_for(process.communicate(), 20)
+    assert b"shared.runtime.faults.Transient: ServerSelectionTimeoutError" in errors
 
 
 async def test_writes_wait_for_a_majority_and_reads_see_only_such(mongo: Mongo) -> None:

@@ -166,6 +166,7 @@ async def test_the_sweep_sends_what_a_crash_left_and_leaves_fresh_writes_to_thei
     await world.write("old", 1)
     world.clock.advance(timedelta(minutes=1).total_seconds())
     await world.write("fresh", 1)
+    world.clock.advance(2)
     assert await box.sweep() == 1
     assert [record.key for record in topic.records] == ["old"]
     world.clock.advance(10)

@@ -98,17 +98,18 @@ class MemoryReports:
         self.steps = Steps()
         self.away = False
 
-    async def flush(self, ident: str) -> None:
+    async def tell(self, ident: str, record: Outgoing) -> None:
         self.steps.step("publish")
         if self.away:
             raise ConnectionError("the broker is away")
-        self.published += self._pending.get(ident, [])
+        self.published.append(record)
         self.steps.step("published")
         self._pending.pop(ident, None)
 
-    async def sweep(self) -> None:
-        for ident in list(self._pending):
-            await self.flush(ident)
+    async def tell_left(self, partitions: Iterable[int]) -> None:
+        for ident, records in list(self._pending.items()):
+            for record in records:
+                await self.tell(ident, record)
 
 
 class MemoryRequests:

@@ -4,6 +4,7 @@ A process is one life: it takes over what is stored, works until nothing is left
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from services.dispatch.channels.kind import Capabilities
@@ -84,6 +85,7 @@ class Office:
         self.reports = MemoryReports(self.store.pending)
         self.customer = Customer(idempotent)
         self.partitions = OwnedPartitions()
+        self.lanes = Lanes(Limits())
         self.channels = {CHANNEL: channel()}
         self.lives = 0
 
@@ -96,11 +98,8 @@ class Office:
         steps = Steps(crash_at)
         self.store.steps = self.reports.steps = self.customer.steps = steps
         until = self.clock.now() + within
-        try:
-            await self.reports.sweep()
+        with suppress(Crash):
             await self._work(self.sender(f"life-{self.lives}"), until)
-        except Crash:
-            pass
         self.store.steps = self.reports.steps = self.customer.steps = Steps()
         return steps
 
@@ -108,7 +107,7 @@ class Office:
         desk = Desk(
             store=self.store,
             reports=self.reports,
-            fence=Fence(self.partitions, self.store, patience_s=0.05),
+            fence=Fence(self.partitions, patience_s=0.05),
             kinds={"webhook": self.customer},
             channel=self.channels.get,
             http=self._http,
@@ -130,7 +129,8 @@ class Office:
         return NoHttp()
 
     async def _work(self, sender: Sender, until: datetime) -> None:
-        lanes = Lanes(Limits())
+        self.lanes = lanes = Lanes(Limits())
+        await self.reports.tell_left(range(12))
         for start in await self.store.load(range(12)):
             lanes.put(start.key, (CHANNEL_OUTBOUND, start.partition), start.channel_id, start.at)
         while True:

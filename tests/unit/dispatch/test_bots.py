@@ -249,5 +249,5 @@ async def test_while_the_broker_is_away_the_answer_is_kept_for_the_sweep() -> No
     booth.reports.away = True
     assert await booth.ask(request()) == []
     booth.reports.away = False
-    await booth.reports.sweep()
+    await booth.reports.tell_left([3])
     assert len(booth.told()) == 1

@@ -12,7 +12,7 @@ from shared.runtime.batches import Batch
 from shared.runtime.faults import Poison
 from shared.runtime.records import Record
 from tests.unit.dispatch.builders import CONVERSATION, SteppingClock, bot_message, message, request
-from tests.unit.dispatch.memory import MemoryDeliveries, MemoryRequests
+from tests.unit.dispatch.memory import MemoryDeliveries, MemoryReports, MemoryRequests
 
 LANE = f"acme:{CONVERSATION}"
 AT = ("channel.outbound", 3)
@@ -26,8 +26,9 @@ class Desk:
         self.store = MemoryDeliveries()
         self.lanes = Lanes(Limits())
         self.woken = 0
+        self.reports = MemoryReports(self.store.pending)
         intake = OutboundIntake(self.store, self.clock)
-        self.handler = LaneHandler(intake, self.lanes, self._wake, self.clock)
+        self.handler = LaneHandler(intake, self.reports, self.lanes, self._wake, self.clock)
 
     def _wake(self) -> None:
         self.woken += 1
@@ -129,7 +130,7 @@ async def test_other_partitions_lanes_are_not_taken() -> None:
 
 async def test_questions_to_bots_fill_lanes_of_their_own() -> None:
     clock, store, lanes = SteppingClock(), MemoryRequests(), Lanes(Limits())
-    handler = LaneHandler(RequestIntake(store, clock), lanes, lambda: None, clock)
+    handler = LaneHandler(RequestIntake(store, clock), MemoryReports({}), lanes, lambda: None, clock)
     await handler.handle(batch([request(3).record, request(3).record, request(4).record], "bot.requests"))
     assert [one.record.message.seq for one, _ in store.rows.values()] == [3, 4]
     assert len(lanes) == 1

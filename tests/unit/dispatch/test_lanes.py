@@ -60,7 +60,7 @@ def test_a_hurried_lane_has_its_turn_now_and_knows_it() -> None:
     lanes = filled("a")
     (lane,) = taken(lanes)
     lanes.give_back(lane, LATER, NOW)
-    lanes.hurry("a", NOW)
+    lanes.fence("a", 1, NOW)
     turn = lanes.take(NOW)
     assert turn is not None and turn.hurried
     lanes.give_back(lane, NOW, NOW)
@@ -71,7 +71,7 @@ def test_a_hurried_lane_has_its_turn_now_and_knows_it() -> None:
 def test_a_lane_hurried_during_its_turn_is_looked_at_again() -> None:
     lanes = filled("a")
     (lane,) = taken(lanes)
-    lanes.hurry("a", NOW)
+    lanes.fence("a", 1, NOW)
     lanes.give_back(lane, LATER, NOW)
     turn = lanes.take(NOW)
     assert turn is not None and turn.hurried
@@ -146,7 +146,7 @@ def test_a_dead_channel_costs_no_memory_per_message() -> None:
     lanes.give_back(lane, LATER, NOW)
     for _ in range(10_000):
         lanes.put("a", HOME, "c", NOW)
-        lanes.hurry("a", NOW)
+        lanes.fence("a", 1, NOW)
         (lane,) = taken(lanes)
         lanes.give_back(lane, LATER, NOW)
     assert len(lanes) == 1 and len(lanes._timers) < 100
@@ -180,7 +180,7 @@ def test_whatever_happens_limits_hold_and_no_filled_lane_is_lost(moves: list[tup
             case "drop":
                 lanes.drop([at])
             case "hurry":
-                lanes.hurry(key, now)
+                lanes.fence(key, n, now)
             case "tick":
                 now += timedelta(seconds=n)
         channels = [lane.channel_id for lane in busy]

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.dispatch.core.outcome import Failed, Lost, Outcome, Retry, Sent
-from tests.unit.dispatch.builders import CONVERSATION, NOW, bot_message, channel, claim, delivery, message
+from services.dispatch.lanes import Lane
+from tests.unit.dispatch.builders import CHANNEL, CONVERSATION, NOW, bot_message, channel, claim, delivery, message
 from tests.unit.dispatch.office import TIMING, Office
 
 MESSAGES = [message(seq) for seq in (4, 5, 6)]
@@ -124,6 +125,7 @@ async def test_a_fence_that_is_not_read_yet_still_silences_when_the_bytes_would_
 
     def fence_is_read() -> None:
         office.store.fences[f"acme:{CONVERSATION}"] = 1
+        office.lanes.fence(f"acme:{CONVERSATION}", 1, office.clock.now())
         office.partitions.at = 8
 
     office.customer.on_connect = fence_arrives
@@ -168,7 +170,7 @@ async def test_an_attempt_whose_claim_ran_out_before_the_first_byte_is_not_begun
     sender = office.sender("frozen")
     claimed = delivery(MESSAGES[0]).claimed(claim(0))
     with pytest.raises(Exception, match="ran out"):
-        await sender._gate(claimed)
+        await sender._gate(claimed, Lane(claimed.lane, ("channel.outbound", 3), CHANNEL))
 
 
 async def test_a_second_owner_waits_for_the_claim_of_the_first() -> None:

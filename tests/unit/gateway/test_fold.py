@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from uuid import uuid4
 
 import pytest
@@ -148,13 +148,44 @@ def test_a_reply_settles_and_a_mark_counts_only_what_came_before_it() -> None:
     assert model.conversations[key].unread == 0
 
 
-def test_a_mark_beyond_the_end_does_not_silence_what_comes_later() -> None:
+def test_a_mark_beyond_the_end_reaches_the_end_and_does_not_silence_what_comes_later() -> None:
     writer, model = Writer(), ReadModel()
     writer.opened()
-    writer.read("grace", 10_000)
     writer.received()
+    writer.read("grace", 10_000)
     model.apply(arrivals(writer.events))
+    assert model.conversations[document_key("acme", writer.id)].unread == 0
+    model.apply(arrivals([writer.received()]))
     assert model.conversations[document_key("acme", writer.id)].unread == 1
+
+
+def _asked_for_a_human(writer: Writer) -> None:
+    writer.opened(bot=True)
+    writer.received()
+    writer.next(ev.BotDisabled(epoch=2, by="bot", reason="handoff"))
+
+
+@pytest.mark.parametrize(
+    ("then", "needed"),
+    [
+        (lambda w: w.received(), True),
+        (lambda w: w.sent(None), True),
+        (lambda w: w.noted(), True),
+        (lambda w: w.assigned(None), True),
+        (lambda w: w.next(ev.BotEnabled(epoch=3, by="agent:ada", reason="manual")), True),
+        (lambda w: w.sent("grace"), False),
+        (lambda w: w.assigned("grace"), False),
+        (lambda w: w.next(ev.ConversationClosed(by="agent:ada")), False),
+        (lambda w: w.next(ev.BotDisabled(epoch=3, by="agent:ada", reason="manual")), False),
+    ],
+    ids=["message", "bot", "note", "assigned to nobody", "bot on", "reply", "assigned", "closed", "bot off"],
+)
+def test_a_human_is_needed_until_one_cares(then: Callable[[Writer], object], needed: bool) -> None:
+    writer, model = Writer(), ReadModel()
+    _asked_for_a_human(writer)
+    then(writer)
+    model.apply(arrivals(writer.events))
+    assert model.conversations[document_key("acme", writer.id)].needs_human is needed
 
 
 def test_the_last_message_follows_edits_deletions_and_status() -> None:

@@ -1,5 +1,6 @@
 import base64
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -169,7 +170,6 @@ def test_more_than_a_thousand_events_are_too_many_whatever_they_are(event: Any) 
     assert (refusal(body(*[event] * 1001)).status, refusal(body(*[event] * 1001)).code) == (413, "BODY_TOO_LARGE")
 
 
-@pytest.mark.timeout(5)
 @pytest.mark.parametrize(
     "raw",
     [
@@ -182,7 +182,9 @@ def test_more_than_a_thousand_events_are_too_many_whatever_they_are(event: Any) 
     ],
 )
 def test_a_body_made_to_hurt_is_refused_soon_and_briefly(raw: bytes) -> None:
+    began = time.process_time()
     refused = refusal(raw)
+    assert time.process_time() - began < 1
     assert refused.status in (400, 413)
     assert sum(len(fault.detail) + len(fault.field) for fault in refused.faults) < 10_000
 

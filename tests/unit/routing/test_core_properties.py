@@ -19,7 +19,7 @@ from shared.contracts.statuses import raised
 from tests.unit.routing.build import NOW
 from tests.unit.routing.strategies import histories, inputs
 
-EXAMPLES = settings(max_examples=300, deadline=None)
+EXAMPLES = settings(max_examples=150, deadline=None)
 
 
 class World:

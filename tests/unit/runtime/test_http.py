@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import pymongo.errors
 import pytest
 import pytest_asyncio
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi import Path as PathParam
 from fastapi.responses import StreamingResponse
 from hypothesis import HealthCheck, given, settings
@@ -82,6 +82,11 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> Api:
     @route(app, "PUT", "/v1/members/{member_id}")
     async def put_member(member_id: Annotated[str, PathParam(max_length=20)], principal: Caller) -> dict[str, str]:
         return {"id": member_id}
+
+    @route(app, "GET", "/v1/me")
+    async def me(request: Request, principal: Caller) -> dict[str, bool]:
+        await request.body()
+        return {"gone": await request.is_disconnected()}
 
     @route(app, "GET", "/v1/counters")
     async def counters(principal: Caller) -> StreamingResponse:
@@ -243,6 +248,10 @@ async def test_streamed_answers_pass_through(served: Api) -> None:
     assert (await served.get("/v1/counters", authorization=f"Bearer {token()}")).body == b"onetwo"
 
 
+async def test_a_client_that_waits_for_its_answer_does_not_count_as_gone(served: Api) -> None:
+    assert (await served.get("/v1/me", authorization=f"Bearer {token()}")).json == {"gone": False}
+
+
 async def test_requests_are_counted_by_template_not_by_path(served: Api) -> None:
     await served.say(b'{"text": "x"}', "/v1/conversations/some-id/notes")
     await call(served.app, "BREW", "/v1/pot")
@@ -260,6 +269,7 @@ async def test_the_openapi_document_is_served(served: Api) -> None:
         "/v1/conversations/{conversation_id}/notes",
         "/v1/members/{member_id}",
         "/v1/counters",
+        "/v1/me",
     }
 
 
@@ -267,7 +277,7 @@ async def test_the_openapi_document_is_served(served: Api) -> None:
     "register",
     [
         lambda app: route(app, "GET", "/v1/secret"),
-        lambda app: route(app, "GET", "/v1/channels"),
+        lambda app: route(app, "GET", "/v1/inbound/{channel_id}"),
         lambda app: app.get("/v1/secret")(lambda: None),
         lambda app: app.post("/v1/counters")(lambda: None),
     ],

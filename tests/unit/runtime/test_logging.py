@@ -138,6 +138,14 @@ def test_harmless_urls_and_texts_stay_readable() -> None:
     assert clean_text(plain) == plain
 
 
+def test_a_structure_without_an_end_is_cut_off() -> None:
+    endless: list[Any] = ["seen"]
+    endless.append(endless)
+    shown = json.dumps(redacted({"endless": endless}))
+    assert 1 < shown.count("seen") < 10
+    assert HIDDEN in shown
+
+
 class Wish(pydantic.BaseModel):
     count: int
 

@@ -13,6 +13,7 @@ from shared.runtime.metrics import (
     HistogramName,
     Metrics,
 )
+from tests.architecture.modules import PRODUCT, modules
 
 
 def test_every_name_has_a_row_and_every_row_a_name() -> None:
@@ -25,6 +26,11 @@ def test_every_name_has_a_row_and_every_row_a_name() -> None:
 
 def test_no_name_is_of_two_kinds() -> None:
     assert len({*COUNTERS, *GAUGES, *HISTOGRAMS}) == len(COUNTERS) + len(GAUGES) + len(HISTOGRAMS)
+
+
+def test_every_metric_is_counted_somewhere() -> None:
+    code = "".join(module.path.read_text() for module in modules(*PRODUCT) if module.name != "shared.runtime.metrics")
+    assert [name for name in (*COUNTERS, *GAUGES, *HISTOGRAMS) if f'"{name}"' not in code] == []
 
 
 def test_a_child_counts_under_its_labels() -> None:

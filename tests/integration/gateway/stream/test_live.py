@@ -192,7 +192,7 @@ ODD = {
     "deeply nested": (FIN | TEXT, b"[" * 4_000, 4009),
     "binary": (FIN | BINARY, b"{}", 4009),
     "fragmented": (TEXT, b"{}", 4009),
-    "larger than allowed": (FIN | TEXT, b" " * 5_000, 4009),
+    "larger than allowed": (FIN | TEXT, b'{"type":"typing"}' + b" " * 5_000, 4009),
     "far larger than allowed": (FIN | TEXT, b" " * 70_000, 1009),
 }
 

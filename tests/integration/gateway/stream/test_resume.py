@@ -114,9 +114,10 @@ async def test_a_slow_reader_is_not_hurried_through_a_replay(world: StreamWorld)
     replica = await world.replica(replace(TINY, buffer_bytes=100_000))
     client = await replica.stalled(after(replica, 0))
     healthy = await replica.client(after(replica, 0))
-    await has(healthy, range(1, 801))
+    await world.publish(conversation.next())
+    await has(healthy, range(1, 802))
     client.go_on()
-    await has(client, range(1, 801))
+    await has(client, range(1, 802))
     assert client.code is None
 
 

@@ -69,6 +69,21 @@ async def test_a_slow_socket_is_closed_4008_and_costs_the_others_nothing() -> No
     assert [seq for _, seq in healthy.events] == list(range(1, 101))
 
 
+async def test_a_socket_that_takes_its_goodbye_slowly_is_not_sent_away_twice() -> None:
+    log = Log()
+    replica = Replica(log)
+    slow = connected(replica)
+    subscriber = slow.subscriber
+    assert subscriber is not None
+    while not slow.closed:
+        log.publish("acme", "c")
+        replica.read()
+    replica.hub.congested(subscriber, True)
+    log.publish("acme", "c")
+    replica.read()
+    assert slow.closed == [4008]
+
+
 async def test_a_slow_socket_resumes_without_a_gap() -> None:
     log = Log()
     replica = Replica(log)
