@@ -24,6 +24,24 @@ pytestmark = [
 WITHOUT_STREAM = "window.WebSocket = class extends EventTarget { close() {} };"
 """A page that hears of nothing, as behind a proxy that swallows WebSockets."""
 
+LATE_AND_LOST = """
+const fetched = window.fetch;
+const told = new Promise((connect) => { window.connect = () => void connect(); });
+window.fetch = async (path, ...more) => {
+  if (String(path).endsWith("/v1/stream/ticket")) await told;
+  return fetched(path, ...more);
+};
+const Real = window.WebSocket;
+window.WebSocket = class extends Real {
+  constructor(address) {
+    const lost = new URL(address);
+    if (lost.searchParams.has("cursor")) lost.searchParams.set("cursor", "lost");
+    super(lost);
+  }
+};
+"""
+"""A page that connects when it is told to, with a cursor that no server knows."""
+
 
 def _of_the_network(complaint: str) -> bool:
     """A refused request or a cut connection: the browser logs it, and rightly so."""
@@ -190,12 +208,45 @@ async def test_a_lost_stream_is_resumed_without_gap_or_repeat(
     await opened(console, await stream.conversation_of(who))
     await console.run("void (window.marked = true)")
     system.kill("gateway")
+    await write(console, "answer")
     for number in range(1, 6):
         await channel.say(who, f"m{number}")
     await shows(console, "#thread .bubble", "m5")
     await console.until("document.querySelector('.is-live')", "live again")
-    assert await bubbles(console) == [f"m{number}" for number in range(6)]
+    await console.until("!document.querySelector('#thread .waiting')", "the answer is out")
+    assert sorted(await bubbles(console)) == ["answer", *(f"m{number}" for number in range(6))]
     assert await console.run("window.marked"), "the page was not loaded anew"
+
+
+async def test_a_gap_that_nobody_can_fill_is_read_anew(
+    system: System, agent: Api, channel: Channel, stream: Follower, tmp_path: Path
+) -> None:
+    async with page(tmp_path / "browser") as console:
+        await console.call("Page.addScriptToEvaluateOnNewDocument", source=LATE_AND_LOST)
+        await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await console.until("!document.querySelector('#app').hidden", "the inbox is shown")
+        who = someone()
+        await channel.say(who, "in between")
+        conversation = await stream.conversation_of(who)
+        await agent.ok("GET", f"/v1/conversations/{conversation}?min_seq=3")
+        await console.run("window.connect()")
+        await console.until(f"document.querySelector('#row-{conversation}')", "what came in between is there")
+        await channel.say(who, "and live")
+        await shows(console, f"#row-{conversation} .row-text", "and live")
+
+
+async def test_what_a_customer_takes_back_or_mends_is_shown_so(
+    console: Page, channel: Channel, stream: Follower
+) -> None:
+    who, text = someone(), "helo"
+    first, second = await channel.say(who, text), await channel.say(who, "oops")
+    await opened(console, await stream.conversation_of(who))
+    sender = {"from": {"id": who}}
+    await channel.post([{"type": "edit", "id": first, "text": "hello", **sender}])
+    await channel.post([{"type": "delete", "id": second, **sender}])
+    await shows(console, "#thread .deleted .bubble", "This message was deleted.")
+    await shows(console, "#thread .meta", "edited")
+    assert await bubbles(console) == ["hello", "This message was deleted."]
 
 
 async def test_what_the_page_knows_is_what_the_api_says(

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from services.routing.app import TOPICS_USED
-from services.routing.handlers import Ports, Routing
+from services.routing.handlers import Ports, Producer, Routing
 from services.routing.meter import Meter
 from services.routing.store import Store
 from shared.contracts.commands import CommandRecord
@@ -29,7 +29,6 @@ from shared.runtime.group_loop import GroupOptions
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Driver, Mongo
-from shared.runtime.producer import Publisher
 from shared.runtime.range_reader import read_range
 from shared.runtime.records import Outgoing, Record
 from shared.runtime.retry_policy import RetryPolicy
@@ -40,11 +39,11 @@ from tests.unit.routing.simulation import Item
 
 REGISTRY = {name: replace(TOPICS[name], partitions=min(2, TOPICS[name].partitions)) for name in TOPICS_USED}
 SOON = RetryPolicy(first_delay_s=0.01, longest_delay_s=0.1)
-Wrap = Callable[[Publisher], Publisher]
+Wrap = Callable[[Producer], Producer]
 
 
-def unwrapped(publisher: Publisher) -> Publisher:
-    return publisher
+def unwrapped(producer: Producer) -> Producer:
+    return producer
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from shared.runtime.range_reader import OffsetGone, read_range
 from shared.runtime.records import Record
 from shared.testing.eventually import eventually
 from tests.integration.runtime.conftest import Running
-from tests.integration.runtime.test_group_members import cut
+from tests.integration.runtime.test_group_offsets import cut
 from tests.integration.runtime.test_topic_admin import delete
 from tests.integration.runtime.worlds import INBOUND, REGISTRY, BrokerWorld, numbered
 

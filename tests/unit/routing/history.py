@@ -1,9 +1,10 @@
 """What readers make of what was published (DESIGN 3.9), and what an undisturbed run would have said."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 from services.routing import core, memory, outgoing
-from services.routing.core import State, decide
+from services.routing.core import Decision, Illegal, Known, State, decide
 from services.routing.memory import Remembered
 from shared.contracts import wire
 from shared.contracts.commands import CommandRecord
@@ -51,7 +52,7 @@ def everything_was_decided_once(world: World) -> None:
             promised(topic == "channel.inbound" or place in places, f"the command at {place} has no outcome")
 
 
-def undisturbed(applied: Iterable[tuple[Place, Item | CommandRecord, bool]]) -> tuple[Events, list[Outgoing]]:
+def undisturbed(applied: Iterable[tuple[Place, Item, bool]]) -> tuple[Events, list[Outgoing]]:
     """The same inputs in the same order, each decided once and published at once."""
     states: dict[str, State | None] = {}
     remembered: dict[str, Remembered] = {}
@@ -59,14 +60,22 @@ def undisturbed(applied: Iterable[tuple[Place, Item | CommandRecord, bool]]) -> 
     for _, item, dead in applied:
         key = document_key(item.workspace, item.conversation_id)
         known = memory.known(key, item, remembered)
-        rule = core.internal_error if dead else decide
-        decision = rule(states.get(key), item, NOW, known)  # type: ignore[arg-type]
+        decision = _decision(states.get(key), item, known, dead)
+        if decision is None:
+            continue
         states[key] = decision.state
         if new := memory.to_remember(key, item, decision, known):
             remembered[new.key] = new
         records += [outgoing.of_effect(effect) for effect in decision.effects]
         records += [outgoing.of_event(event) for event in decision.events]
     return as_read(records), records
+
+
+def _decision(state: State | None, item: Item, known: Known, dead: bool) -> Decision | None:
+    if not dead:
+        with suppress(Illegal):
+            return decide(state, item, NOW, known)
+    return core.internal_error(state, item, NOW, known) if isinstance(item, CommandRecord) else None
 
 
 def as_read(records: Iterable[Outgoing]) -> Events:

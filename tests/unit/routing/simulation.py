@@ -22,7 +22,7 @@ from shared.contracts.topics import CHANNEL_INBOUND, CONVERSATION_COMMANDS, ROUT
 from shared.runtime.batches import Batch
 from shared.runtime.faults import Fenced, Poison, Transient
 from shared.runtime.metrics import Metrics
-from shared.runtime.records import Outgoing, Partition, Record
+from shared.runtime.records import Letter, Outgoing, Partition, Record
 from tests.unit.routing.twins import MemoryStates, SameLife, StoppedClock
 
 Item = Inbound | Command
@@ -75,7 +75,7 @@ class World:
     states: MemoryStates
     committed: dict[Partition, int] = field(default_factory=lambda: dict.fromkeys(PARTITIONS, 0))
     published: list[Published] = field(default_factory=list)
-    applied: list[tuple[Place, Item | CommandRecord, bool]] = field(default_factory=list)
+    applied: list[tuple[Place, Item, bool]] = field(default_factory=list)
     letters: set[Place] = field(default_factory=set)
     last_offset: dict[str, Place] = field(default_factory=dict)
     generation: int = 0
@@ -147,6 +147,13 @@ class Owner:
         for record in sorted(records, key=lambda record: record.topic != WORKSPACE_EVENTS):
             await pause()
             self.world.publish(record, self.owns)
+        await pause()
+
+    async def forward(self, letters: Sequence[Letter]) -> None:
+        await pause()
+        for one in letters:
+            headers = dict(one.headers)
+            self.world.letters.add((headers["source-topic"].decode(), int(headers["source-offset"])))
         await pause()
 
     # the group

@@ -17,8 +17,8 @@ from shared.contracts.topics import CHANNEL_INBOUND, CONVERSATION_COMMANDS, ROUT
 from shared.runtime.batches import Batch
 from shared.runtime.faults import Poison, Transient
 from shared.runtime.metrics import Metrics
-from shared.runtime.records import Outgoing, Partition, Record
-from tests.unit.routing.build import conversation_id, disable, message, reply
+from shared.runtime.records import Letter, Outgoing, Partition, Record
+from tests.unit.routing.build import BOT, conversation_id, disable, message, reply
 from tests.unit.routing.simulation import Item
 from tests.unit.routing.twins import MemoryStates, SameLife, StoppedClock
 
@@ -51,12 +51,18 @@ class States(MemoryStates):
 class Producer:
     def __init__(self) -> None:
         self.calls: list[list[Outgoing]] = []
+        self.letters: list[Letter] = []
         self.faults: list[Exception] = []
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         if self.faults:
             raise self.faults.pop(0)
         self.calls.append(list(records))
+
+    async def forward(self, letters: Sequence[Letter]) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.letters += letters
 
     def types(self) -> list[str]:
         return [dict(one.headers)["type"].decode() for call in self.calls for one in call]
@@ -238,6 +244,21 @@ async def test_a_record_under_another_key_is_poison(bench: Bench) -> None:
     with pytest.raises(Poison) as poison:
         await (await bench.process()).handle(Batch([record], bench.committed))
     assert poison.value.reason == "KEY_MISMATCH"
+
+
+async def test_refused_records_are_dead_letters_before_anything_is_written(bench: Bench) -> None:
+    routing = await bench.process()
+    batch = bench.batch(message(), *(message(f"x{n}", channel_id="another") for n in range(300)), reply(actor=BOT))
+    bench.producer.faults = [Transient("away")]
+    with pytest.raises(Transient):
+        await routing.handle(batch)
+    assert bench.states.stored == {}
+    await routing.handle(batch)
+    reasons = [dict(one.headers)["reason"] for one in bench.producer.letters]
+    assert reasons == [b"FOREIGN"] * 300 + [b"ACTOR"]
+    assert bench.producer.events()[-2:] == ["message.received", "command.rejected"]
+    labels = {"topic": CHANNEL_INBOUND, "reason": "FOREIGN"}
+    assert bench.metrics.registry.get_sample_value("relaydesk_records_dead_lettered_total", labels) == 300
 
 
 async def test_a_dead_lettered_command_is_rejected_once_however_often_it_is_told(bench: Bench) -> None:

@@ -22,7 +22,7 @@ from shared.contracts.topics import (
 )
 from shared.runtime.faults import Poison
 from shared.runtime.records import Outgoing, Record
-from tests.unit.routing.build import CONVERSATION, NOW, WORKSPACE, disable, edited, message, reply
+from tests.unit.routing.build import BOT, CONVERSATION, NOW, WORKSPACE, disable, edited, message, reply
 from tests.unit.routing.simulation import Item
 
 KEY = document_key(WORKSPACE, CONVERSATION)
@@ -195,12 +195,29 @@ def test_a_record_from_which_too_much_follows_is_poison() -> None:
 
 
 def test_poison_is_told_only_when_all_before_it_is_carried_out() -> None:
-    foreign = arrival(message("m2", channel_id="another"), 8)
-    found = plan([arrival(message(), 7), foreign, arrival(message("m3"), 9)], ground())
+    little, large = Rules(pending_limit=6_000), arrival(message("m2", text="x" * 9_000), 8)
+    found = plan([arrival(message(), 7), large, arrival(message("m3"), 9)], ground(), little)
     assert (found.taken, seqs(found.waves[0])) == (1, [1, 2, 3])
     with pytest.raises(Poison) as poison:
-        plan([foreign, arrival(message("m3"), 9)], ground(first_of(found)))
-    assert (poison.value.reason, poison.value.record) == ("FOREIGN", foreign.record)
+        plan([large, arrival(message("m3"), 9)], ground(first_of(found)), little)
+    assert (poison.value.reason, poison.value.record) == ("TOO_LARGE", large.record)
+
+
+def test_what_the_rules_refuse_is_told_and_the_rest_goes_on() -> None:
+    foreign, bad = arrival(message("m2", channel_id="another"), 8), arrival(reply("bad", actor=BOT), 0)
+    found = plan([arrival(message(), 7), foreign, bad, arrival(message("m3"), 9)], ground())
+    assert [(one.record, one.why.reason) for one in found.refused] == [
+        (foreign.record, "FOREIGN"),
+        (bad.record, "ACTOR"),
+    ]
+    types = [dict(one.headers)["type"] for one in found.waves[0]]
+    assert types.count(b"relaydesk.message.received.v1") == 2
+    assert types.count(b"relaydesk.command.rejected.v1") == 1
+    assert [one.key for one in found.remembered] == [
+        f"{KEY}:message:m1",
+        f"{KEY}:command:{bad.item.id}",
+        f"{KEY}:message:m3",
+    ]
 
 
 def test_a_bug_in_a_rule_comes_out_and_nothing_is_planned() -> None:

@@ -9,14 +9,14 @@ from hypothesis import strategies as st
 from services.routing.documents import Document, Entry
 from services.routing.memory import Remembered
 from services.routing.protocol import PENDING_LIMIT, Rules
-from tests.unit.routing.build import BOT, message, reply
+from tests.unit.routing.build import message, reply
 from tests.unit.routing.history import Violation, check
 from tests.unit.routing.simulation import Action, Scenario, World, run, world_of
 from tests.unit.routing.strategies import inputs
 from tests.unit.routing.twins import MemoryStates
 
 KINDS = ["go"] * 6 + ["crash", "crash", "fail", "rebalance", "rewind"]
-LITTLE = 12_000
+LITTLE = 5_500
 pauses = st.sampled_from([1, 2, 3, 4, 5, 6, 10, 20])
 takes = st.tuples(st.integers(0, 3), st.integers(0, 3))
 actions = st.builds(Action, st.sampled_from(KINDS), st.sampled_from([False, False, True]), pauses, takes, st.booleans())
@@ -54,8 +54,9 @@ def test_a_zombie_that_writes_between_our_two_reads_is_noticed() -> None:
 
 def test_a_rejected_dead_letter_does_not_pass_over_what_came_before_it() -> None:
     """Its offset is marked as applied, and with it all below."""
-    items = (message("first"), reply("good"), reply("bad", BOT), reply("good too"))
-    lived(Scenario(items, (), 100, PENDING_LIMIT), Rules())
+    items = (message("first"), reply("good"), reply("too much", text="x" * LITTLE), reply("good too"))
+    world = lived(Scenario(items, (), 100, LITTLE), Rules(pending_limit=LITTLE))
+    assert world.letters == {("conversation.commands", 1)}
 
 
 def broken(scenario: Scenario, rules: Rules, states: MemoryStates | None = None) -> bool:
