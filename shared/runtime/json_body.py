@@ -9,21 +9,31 @@ from starlette.requests import Request
 
 from shared.runtime.problems import Problem
 
+DRAINED_BYTES = 8 * 1024 * 1024
+
 MAX_DEPTH = 64
 """Deeper JSON is refused: serializers and BSON (100 levels) have limits of their own, and would fail later."""
 
 
 async def limited_body(request: Request, limit: int) -> bytes:
-    """At most `limit` bytes of body. Problem 413 as soon as more is announced or arrives."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced[:20]) > limit:
+    """At most `limit` bytes of body. Problem 413 where more is announced or arrives.
+
+    What comes after the limit is read and dropped, up to `DRAINED_BYTES`: an answer while the sender still sends ends
+    in a reset connection, and a sender (a proxy in between, too) that never sees it.
+    """
+    text = request.headers.get("content-length", "0")
+    announced = int(text[:20]) if text.isdecimal() else 0
+    if announced > limit + DRAINED_BYTES:
         raise _too_large(limit)
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise _too_large(limit)
-        chunks.append(chunk)
+        if size > limit + DRAINED_BYTES:
+            break
+        if size <= limit:
+            chunks.append(chunk)
+    if max(size, announced) > limit:
+        raise _too_large(limit)
     return b"".join(chunks)
 
 

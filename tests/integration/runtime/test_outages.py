@@ -120,7 +120,9 @@ async def test_a_hanging_broker_fails_a_publish_in_time_and_a_stop_does_not_hang
         assert time.monotonic() - began < 2
         await consumer.stop()
         await producer.stop()
-        assert time.monotonic() - began < 14
+        assert time.monotonic() - began < 25, (
+            "both stops are bounded: the sum of their limits, and room for a busy machine"
+        )
     finally:
         os.kill(own_kafka.pid, signal.SIGCONT)
 

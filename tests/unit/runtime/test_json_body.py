@@ -6,8 +6,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from starlette.requests import Request
 
-from shared.runtime.json_body import MAX_DEPTH, parse_json
+from shared.runtime.json_body import MAX_DEPTH, limited_body, parse_json
+from shared.runtime.problems import Problem
 
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(max_size=20),
@@ -50,3 +52,27 @@ def test_every_json_value_survives(value: object) -> None:
 def test_any_bytes_are_a_value_or_refused(body: bytes) -> None:
     with suppress(json.JSONDecodeError):
         parse_json(body)
+
+
+def sending(chunks: list[bytes]) -> tuple[Request, list[bytes]]:
+    """A request that sends these chunks, and what of them has not been read yet."""
+    left = list(chunks)
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": left.pop(0), "more_body": bool(left)}
+
+    return Request({"type": "http", "headers": []}, receive), left
+
+
+async def test_what_comes_after_the_limit_is_read_before_it_is_refused() -> None:
+    request, left = sending([b"x" * 600] * 10)
+    with pytest.raises(Problem):
+        await limited_body(request, 1000)
+    assert not left
+
+
+async def test_a_sender_that_goes_on_and_on_is_not_listened_to_for_ever() -> None:
+    request, left = sending([b"x" * 1024 * 1024] * 100)
+    with pytest.raises(Problem):
+        await limited_body(request, 1000)
+    assert len(left) > 80
