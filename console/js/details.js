@@ -29,7 +29,16 @@ export function drawDetails() {
   if (signature === drawn) return;
   drawn = signature;
   $("details").replaceChildren(
-    element("div", { class: "details-head" }, avatar(nameOf(contact), contact.id, "large"), element("h2", { text: nameOf(contact), dir: "auto" })),
-    element("dl", { class: "facts" }, ...facts.map(([label, value]) => element("div", {}, element("dt", { text: label }), element("dd", { text: value, dir: "auto" })))),
+    element(
+      "div",
+      { class: "details-head" },
+      avatar(nameOf(contact), contact.id, "large"),
+      element("h2", { text: nameOf(contact), dir: "auto" }),
+    ),
+    element("dl", { class: "facts" }, ...facts.map(fact)),
   );
+}
+
+function fact([label, value]) {
+  return element("div", {}, element("dt", { text: label }), element("dd", { text: value, dir: "auto" }));
 }

@@ -17,6 +17,7 @@ const EMPTY = {
 };
 
 const rows = new Keyed();
+const tabs = new Keyed();
 
 // What the list shows: known conversations of the view, newest first, down to where the loaded pages end.
 export function listed() {
@@ -49,36 +50,46 @@ export function drawMe() {
 }
 
 function drawViews() {
-  const tabs = VIEWS.map(([view, label, counter]) => {
-    const selected = view === state.view;
-    const count = state.counters[counter];
-    return element(
-      "button",
-      { type: "button", role: "tab", "data-view": view, "aria-selected": String(selected), "aria-controls": "list", tabindex: selected ? 0 : -1 },
-      label,
-      count ? element("span", { class: "count", text: String(count) }) : null,
-    );
+  const items = VIEWS.map(([view, label, counter]) => {
+    const value = { view, label, selected: view === state.view, count: state.counters[counter] };
+    return { key: view, signature: JSON.stringify(value), value };
   });
   const focused = document.activeElement?.dataset?.view;
-  $("views").replaceChildren(...tabs);
+  tabs.draw($("views"), items, tab);
   if (focused) $("views").querySelector(`[data-view="${focused}"]`)?.focus();
   const { unread = 0, needs_human: waiting = 0 } = state.counters;
   $("waiting").textContent = [unread && `${unread} unread`, waiting && `${waiting} need a person`].filter(Boolean).join(" · ");
+}
+
+function tab({ view, label, selected, count }) {
+  return element(
+    "button",
+    {
+      type: "button",
+      role: "tab",
+      "data-view": view,
+      "aria-selected": String(selected),
+      "aria-controls": "list",
+      tabindex: selected ? 0 : -1,
+    },
+    label,
+    count ? element("span", { class: "count", text: String(count) }) : null,
+  );
 }
 
 function keyed(conversation) {
   const selected = conversation.id === state.selected;
   const { contact, last_message: last } = conversation;
   const signature = JSON.stringify([
-    selected, nameOf(contact), previewOf(last), last?.author.kind, conversation.unread, conversation.status,
-    memberName(conversation.assignee), conversation.needs_human, conversation.bot.enabled, shortly(conversation.updated_at),
-    state.channels.get(conversation.channel_id)?.name,
+    [selected, nameOf(contact), previewOf(last), last?.author, shortly(conversation.updated_at)],
+    [conversation.unread, conversation.status, memberName(conversation.assignee), conversation.needs_human],
+    [conversation.bot.enabled, state.channels.get(conversation.channel_id)?.name],
   ]);
   return { key: conversation.id, signature, value: conversation };
 }
 
 function row(conversation) {
-  const { contact, last_message: last } = conversation;
+  const { contact, last_message: last, updated_at: at } = conversation;
   const name = nameOf(contact);
   const selected = conversation.id === state.selected;
   const from = { agent: "You: ", bot: "Bot: " }[last?.author.kind] ?? "";
@@ -94,7 +105,7 @@ function row(conversation) {
     },
     avatar(name, contact.id),
     element("span", { class: "row-name", text: name, dir: "auto" }),
-    element("time", { class: "row-time", text: shortly(conversation.updated_at), datetime: conversation.updated_at, title: exactly(conversation.updated_at) }),
+    element("time", { class: "row-time", text: shortly(at), datetime: at, title: exactly(at) }),
     element("span", { class: "row-text", text: said + previewOf(last), dir: "auto" }),
     element("span", { class: "row-marks" }, ...marks(conversation)),
   );

@@ -5,7 +5,8 @@ import { drawComposer, listenToComposer, setMode } from "./composer.js";
 import { drawDetails } from "./details.js";
 import { $, toast } from "./dom.js";
 import { drawInbox, drawMe, listed } from "./inbox.js";
-import { complain, countersSoon, loadConversation, loadList, loadMore, loadPeople, loadThread, markRead, reload, takeEvent } from "./loading.js";
+import { complain, countersSoon, markRead, reload, takeEvent } from "./loading.js";
+import { loadConversation, loadList, loadMore, loadPeople, loadThread } from "./loading.js";
 import { assignmentSeen } from "./model.js";
 import { signIn, signInFromAddress, signOut, token } from "./session.js";
 import { changed, eventsOf, onChange, state } from "./state.js";
@@ -186,12 +187,16 @@ function listen() {
   });
   $("status-filter").addEventListener("change", (event) => setView(state.view, event.target.value));
   $("more").addEventListener("click", () => loadMore().catch(complain));
-  $("older").addEventListener("click", () => loadThread(state.selected, state.oldest.get(state.selected)).catch(complain));
+  $("older").addEventListener("click", () => {
+    loadThread(state.selected, state.oldest.get(state.selected)).catch(complain);
+  });
   $("newest").addEventListener("click", scrollToEnd);
   $("back").addEventListener("click", () => open(null));
   $("composer").addEventListener("missed", (event) => loadThread(event.detail).catch(complain));
   $("assignee").addEventListener("change", (event) => assign(event.target.value));
-  $("close").addEventListener("click", () => act(state.conversations.get(state.selected).status === "open" ? "close" : "reopen", {}));
+  $("close").addEventListener("click", () => {
+    act(state.conversations.get(state.selected).status === "open" ? "close" : "reopen", {});
+  });
   $("bot").addEventListener("click", () => act("bot", { enabled: !state.conversations.get(state.selected).bot.enabled }));
   $("show-keys").addEventListener("click", () => $("keys").showModal());
   $("sign-out").addEventListener("click", () => {

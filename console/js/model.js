@@ -95,12 +95,15 @@ export function inView(conversation, view, status, me) {
 }
 
 export function nameOf(contact) {
-  return contact.name || [contact.first_name, contact.last_name].filter(Boolean).join(" ") || contact.email || contact.external_id;
+  const both = [contact.first_name, contact.last_name].filter(Boolean).join(" ");
+  return contact.name || both || contact.email || contact.external_id;
 }
+
+const FILE_NAMES = { image: "Picture", voice: "Voice message", audio: "Audio", video: "Video" };
 
 export function previewOf(message) {
   if (!message) return "";
   if (message.text) return message.text;
   const [file] = message.attachments ?? [];
-  return file ? (file.filename ?? { image: "Picture", voice: "Voice message", audio: "Audio", video: "Video" }[file.kind] ?? "File") : "Message deleted";
+  return file ? (file.filename ?? FILE_NAMES[file.kind] ?? "File") : "Message deleted";
 }

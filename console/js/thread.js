@@ -52,9 +52,8 @@ function drawBar(conversation) {
 
 function drawAssignee(conversation) {
   const select = $("assignee");
-  if (document.activeElement === select && select.dataset.id === conversation.id && select.dataset.now === String(conversation.assignee)) {
-    return; // open under somebody's hand
-  }
+  const as = `${conversation.id} ${conversation.assignee}`;
+  if (document.activeElement === select && select.dataset.as === as) return; // open under somebody's hand
   const people = [...state.members.values()].filter((member) => member.active || member.id === conversation.assignee);
   people.sort((a, b) => (a.id === state.me.id ? -1 : b.id === state.me.id ? 1 : a.name.localeCompare(b.name)));
   const options = people.map((member) =>
@@ -65,8 +64,7 @@ function drawAssignee(conversation) {
     select.append(element("option", { value: conversation.assignee, text: conversation.assignee }));
   }
   select.value = conversation.assignee ?? "";
-  select.dataset.id = conversation.id;
-  select.dataset.now = String(conversation.assignee);
+  select.dataset.as = as;
 }
 
 function drawLines(conversation) {
@@ -109,7 +107,7 @@ function* dated(found) {
     yield {
       key: line.seq,
       signature: JSON.stringify([line, first, names]),
-      value: () => (line.message ? message(line, first) : element("li", { class: "happened", title: exactly(line.at), text: names })),
+      value: () => (line.message ? message(line, first) : happened(line, names)),
     };
   }
 }
@@ -123,31 +121,41 @@ function waiting(conversation) {
         "li",
         { class: `line ours ${one.note ? "note" : ""} ${one.fault ? "failed" : "waiting"}` },
         element("div", { class: "bubble", text: one.text, dir: "auto" }),
-        element("p", { class: "meta" }, one.fault ?? "Sending …", one.fault && element("button", { type: "button", text: "Try again", onclick: one.again })),
+        element("p", { class: "meta" }, one.fault ?? "Sending …", one.fault && again(one)),
       ),
   }));
+}
+
+function again(one) {
+  return element("button", { type: "button", text: "Try again", onclick: one.again });
 }
 
 function message(line, first) {
   const { message: said } = line;
   const side = said.author.kind === "contact" ? "theirs" : "ours";
   const note = line.kind === "note.added";
-  const bubble = element("div", { class: "bubble", dir: "auto", text: line.deleted ? "This message was deleted." : (said.text ?? "") });
-  for (const file of said.attachments ?? []) {
-    bubble.append(element("span", { class: "file", text: `${file.filename ?? file.kind}${file.status === "pending" ? " (is being fetched)" : ""}` }));
-  }
+  const text = line.deleted ? "This message was deleted." : (said.text ?? "");
+  const files = (said.attachments ?? []).map(fileLine);
+  const classes = ["line", side, note && "note", said.author.kind, line.deleted && "deleted", said.status];
   return element(
     "li",
-    { class: `line ${side} ${note ? "note" : ""} ${said.author.kind} ${line.deleted ? "deleted" : ""} ${said.status ?? ""}` },
+    { class: classes.filter(Boolean).join(" ") },
     first && element("p", { class: "author", text: authorOf(said, note), dir: "auto" }),
-    bubble,
+    element("div", { class: "bubble", dir: "auto", text }, ...files),
     element("p", { class: "meta" }, ...meta(line)),
   );
 }
 
+function fileLine(file) {
+  const text = file.filename ?? file.kind;
+  return element("span", { class: "file", text: file.status === "pending" ? `${text} (is being fetched)` : text });
+}
+
 function authorOf(said, note) {
-  const name = said.author.kind === "bot" ? "Chatbot" : said.author.kind === "contact" ? said.author.name : said.author.id === state.me.id ? "You" : said.author.name;
-  return note ? `${name ?? "Somebody"} · note, only for the team` : (name ?? "Customer");
+  const { kind, id, name } = said.author;
+  if (kind === "contact") return name ?? "Customer";
+  const shown = kind === "bot" ? "Chatbot" : id === state.me.id ? "You" : (name ?? "Somebody");
+  return note ? `${shown} · note, only for the team` : shown;
 }
 
 function meta(line) {
@@ -156,10 +164,15 @@ function meta(line) {
   const status = STATUS[line.message.status];
   if (status) {
     const [sign, label] = status;
-    const text = ["failed", "unknown"].includes(line.message.status) ? `${label}${line.error ? `: ${REASONS[line.error] ?? line.error}` : ""}` : sign;
+    const why = line.error ? `: ${REASONS[line.error] ?? line.error}` : "";
+    const text = ["failed", "unknown"].includes(line.message.status) ? label + why : sign;
     parts.push(" · ", element("span", { class: "status", text, title: label, "aria-label": label }));
   }
   return parts;
+}
+
+function happened(line, text) {
+  return element("li", { class: "happened", title: exactly(line.at), text });
 }
 
 function describe(line) {

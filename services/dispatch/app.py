@@ -49,6 +49,9 @@ TOPICS = (
     topics.CHANNEL_INBOUND,
     topics.CONVERSATION_COMMANDS,
 )
+GRACE_S = 4.0
+"""For the turns of each runner at stop: the whole process has 15 s."""
+
 Kinds = Callable[["Parts"], dict[str, Kind]]
 
 
@@ -67,6 +70,8 @@ def build(settings: DispatchSettings, channel_kinds: Kinds = kinds) -> Service:
     for name, consumer in parts.consumers.items():
         health.ready_when(name, consumer.ready)
         health.alive_while(name, consumer.progress)
+    for name, runner in parts.runners.items():
+        health.alive_while(name, runner.progress)
     health.ready_when("channels", parts.table.ready)
     health.alive_while("channels", parts.table.progress)
     return Service(
@@ -107,6 +112,10 @@ class Parts:
         self._runner = self._channel_deliveries(channel_kinds(self))
         self.http = self._http()
         self.components = self._in_order()
+
+    @property
+    def runners(self) -> dict[str, Runner]:
+        return {"deliveries": self._runner, "bots": self._bot_runner}
 
     def _in_order(self) -> list[Component]:
         """Whoever takes records in starts last and stops first; whoever tells of outcomes outlasts the work."""
@@ -171,7 +180,7 @@ class Parts:
         self._bot_runner.wake()
 
     def _run(self, lanes: Lanes, work: Work) -> Runner:
-        return Runner(lanes, work, self.clock)
+        return Runner(lanes, work, self.clock, GRACE_S)
 
     def _group(self, group: str, topic: str, handler: LaneHandler) -> GroupConsumer:
         consumer = self._messaging.group(group, [topic], handler, self._producer)

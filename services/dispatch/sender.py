@@ -75,7 +75,7 @@ class Sender:
             case Wait(until):
                 return until
             case Finish(after):
-                await self._store(head, after, channel)
+                await self._store(head, after)
             case Attempt(after):
                 if channel is not None and await self._desk.store.swap(head, after):
                     return await self._attempt(after, channel, Moment(lane, sight))
@@ -93,7 +93,7 @@ class Sender:
         now = self._desk.clock.now()
         after = settled(claimed, outcome, replace(moment.sight, now=now), self._desk.jitter())
         self._metrics.counter("delivery_attempts", kind=channel.kind, outcome=type(outcome).__name__.lower()).inc()
-        await self._store(claimed, after, channel)
+        await self._store(claimed, after)
         return now if after.end else after.next_at
 
     async def _hand_over(self, claimed: Delivery, channel: Channel, lane: Lane) -> Outcome:
@@ -118,9 +118,9 @@ class Sender:
         if claimed.claim is None or self._desk.clock.now() >= claimed.claim.until:
             raise Fenced("the claim ran out before the first byte")
 
-    async def _store(self, seen: Delivery, after: Delivery, channel: Channel | None) -> None:
+    async def _store(self, seen: Delivery, after: Delivery) -> None:
         """Write the outcome, then tell it."""
-        told = _told(after, channel)
+        told = _told(after, self._desk.channel(after.record.channel_id))
         stored = await insist(lambda: self._desk.store.swap(seen, after, told), after.ident)
         if after.end is None or told is None:
             return

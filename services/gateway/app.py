@@ -75,7 +75,7 @@ def build(settings: GatewaySettings) -> Service:
 
 
 def _watch(health: Health, messaging: Messaging, mongo: Mongo, parts: "_Parts") -> None:
-    """Ready even where the projector holds at a missing event: the other partitions and the commands go on."""
+    """Ready even where the projector holds at a missing event: the stream and the commands go on."""
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.ready_when("stream", parts.stream.ready)

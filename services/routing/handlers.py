@@ -11,7 +11,7 @@ from services.routing.cache import Cache
 from services.routing.documents import Arrival, Document, source_name
 from services.routing.memory import Remembered
 from services.routing.meter import Meter
-from services.routing.protocol import RULES, Ground, Plan, Rules
+from services.routing.protocol import RULES, Ground, Plan, Refusal, Rules
 from services.routing.store import Conflict, States
 from shared.contracts.commands import CommandRecord
 from shared.contracts.ids import document_key
@@ -19,6 +19,7 @@ from shared.contracts.times import to_timestamp
 from shared.contracts.topics import CONVERSATION_COMMANDS
 from shared.runtime.batches import Batch
 from shared.runtime.clock import Clock
+from shared.runtime.deadletter import Forwarder, letter
 from shared.runtime.engine_errors import is_away
 from shared.runtime.faults import Fault, Poison
 from shared.runtime.producer import Publisher
@@ -33,12 +34,16 @@ class Lives(Protocol):
     def of(self, topic: str) -> str: ...
 
 
+class Producer(Publisher, Forwarder, Protocol):
+    """`shared.runtime.producer`, as far as we ask."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """Everything outside of this process."""
 
     states: States
-    producer: Publisher
+    producer: Producer
     incarnations: Lives
     clock: Clock
     meter: Meter
@@ -136,12 +141,21 @@ class Routing:
         return Ground(documents, remembered, committed, to_timestamp(now), int(now.timestamp() * 1000))
 
     async def _carry_out(self, plan: Plan) -> None:
+        if plan.refused:
+            await self._put_aside(plan.refused)
         if plan.writes:
             await self._save(plan)
         self._ports.meter.decided(plan)
         for wave in plan.waves:
             await self._ports.producer.publish(wave)
         self._cache.put(document for document in plan.settled if document.version)
+
+    async def _put_aside(self, refused: Sequence[Refusal]) -> None:
+        """Not by raising Poison: a channel that sends nothing else must cost the others little, and stop nothing."""
+        now = self._ports.clock.now()
+        await self._ports.producer.forward([letter(one.record, one.why.reason, one.why, 1, now) for one in refused])
+        self._ports.meter.refused(refused)
+        log.warning("records refused", count=len(refused), reasons=sorted({one.why.reason for one in refused}))
 
     async def _save(self, plan: Plan) -> None:
         try:

@@ -12,9 +12,10 @@ from services.routing import core, memory, outgoing
 from services.routing.core import Counted, Decision, Illegal, Known, State
 from services.routing.documents import Arrival, Document, Entry, advanced
 from services.routing.memory import Remembered
+from shared.contracts.commands import CommandRecord
 from shared.contracts.topics import CHANNEL_OUTBOUND, MAX_RECORD_BYTES, WORKSPACE_EVENTS
 from shared.runtime.faults import Poison
-from shared.runtime.records import Outgoing
+from shared.runtime.records import Outgoing, Record
 
 MIB = 1024 * 1024
 PENDING_LIMIT = 4 * MIB
@@ -69,11 +70,21 @@ RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """A record that the rules refuse: bad input from outside, to be dead-lettered before its offset passes."""
+
+    record: Record
+    why: Illegal
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
-    """The first `taken` arrivals. Write `writes` and `remembered` in one transaction, then publish the waves, each
-    acknowledged before the next; after that the documents are as in `settled`: nothing of theirs is owed."""
+    """The first `taken` arrivals. Dead-letter the `refused`, write `writes` and `remembered` in one transaction, then
+    publish the waves, each acknowledged before the next; after that the documents are as in `settled`: nothing of
+    theirs is owed."""
 
     taken: int
+    refused: tuple[Refusal, ...]
     writes: tuple[Document, ...]
     remembered: tuple[Remembered, ...]
     waves: tuple[Wave, ...]
@@ -85,8 +96,8 @@ class Plan:
 def plan(arrivals: Sequence[Arrival], ground: Ground, rules: Rules = RULES) -> Plan:
     """As many arrivals as the limits allow, in order; fewer than all: carry it out and plan the rest anew.
 
-    Raises Poison where no decision can be made about the *first* arrival; a later one ends the plan before it. So when
-    a record is put aside, all before it has been applied: else its rejection would mark their offsets as applied too.
+    Raises Poison where too much would follow from the *first* arrival; a later one ends the plan before it. So when a
+    record is put aside, all before it has been applied: else its rejection would mark their offsets as applied too.
     """
     fold = _Fold(ground, rules)
     taken = 0
@@ -123,6 +134,7 @@ class _Fold:
     rules: Rules
     desks: dict[str, _Desk] = field(default_factory=dict)
     remembered: dict[str, Remembered] = field(default_factory=dict)
+    refused: list[Refusal] = field(default_factory=list)
     counted: Counter[Counted] = field(default_factory=Counter)
     size: int = 0
     decided: int = 0
@@ -133,7 +145,9 @@ class _Fold:
         if arrival.record.offset <= desk.applied.get(arrival.source, -1):
             return True
         known = self._known(arrival)
-        decision = _decided(arrival, self.rules.decide, desk.state, self.ground.now, known)
+        decision = self._decided(arrival, desk.state, known)
+        if decision is None:
+            return True
         entries = self._entries(arrival, decision)
         size = self._checked_size(arrival, entries)
         if not self._fits(desk, size):
@@ -149,6 +163,7 @@ class _Fold:
         after = [writes.get(key, desk.stored) for key, desk in self.desks.items()]
         return Plan(
             taken,
+            tuple(self.refused),
             tuple(writes.values()),
             tuple(self.remembered.values()),
             waves([entry.record for desk in self.desks.values() for entry in desk.tail]),
@@ -170,6 +185,16 @@ class _Fold:
         names = memory.names(arrival.key, arrival.item)
         found = {name: self.remembered.get(name) or self.ground.remembered.get(name) for name in names}
         return memory.known(arrival.key, arrival.item, {name: one for name, one in found.items() if one})
+
+    def _decided(self, arrival: Arrival, state: State | None, known: Known) -> Decision | None:
+        """A refused command has an outcome all the same (I8); from another refused record nothing follows."""
+        try:
+            return self.rules.decide(state, arrival.item, self.ground.now, known)
+        except Illegal as why:
+            self.refused.append(Refusal(arrival.record, why))
+            if isinstance(arrival.item, CommandRecord):
+                return core.internal_error(state, arrival.item, self.ground.now, known)
+            return None
 
     def _entries(self, arrival: Arrival, decision: Decision) -> list[Entry]:
         records = [outgoing.of_effect(effect) for effect in decision.effects]
@@ -212,10 +237,3 @@ def waves(records: Sequence[Outgoing]) -> tuple[Wave, ...]:
     deliveries = tuple(record for record in records if record.topic == CHANNEL_OUTBOUND)
     rest = tuple(record for record in records if record.topic != CHANNEL_OUTBOUND)
     return (deliveries, rest) if rest else (deliveries,)
-
-
-def _decided(arrival: Arrival, decide: Decide, state: State | None, now: str, known: Known) -> Decision:
-    try:
-        return decide(state, arrival.item, now, known)
-    except Illegal as error:
-        raise Poison(error.reason, str(error), arrival.record) from error
