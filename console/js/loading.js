@@ -72,8 +72,11 @@ export async function loadConversation(id, seq = 0) {
 }
 
 // The newest page of a thread, and pages before it on demand.
-export async function loadThread(id, before = null) {
-  const page = await get(`/v1/conversations/${id}/messages?limit=${PAGE}${before ? `&before=${before}` : ""}`);
+// While it is under way the thread exists, so that an event that comes meanwhile is missed and asked for: `reached`.
+export async function loadThread(id, before = null, reached = 0) {
+  if (!state.threads.has(id)) state.threads.set(id, new Map());
+  const place = (before ? `&before=${before}` : "") + (reached ? `&min_seq=${reached}` : "");
+  const page = await get(`/v1/conversations/${id}/messages?limit=${PAGE}${place}`);
   const thread = before || reaches(id, page.items[0]?.seq) ? (state.threads.get(id) ?? new Map()) : new Map();
   const live = state.threads.get(id) ?? new Map();
   for (const event of page.items) thread.set(event.seq, event);
@@ -128,7 +131,7 @@ function takeSequenced(event) {
   if (thread && !thread.has(event.seq)) {
     const last = Math.max(0, ...thread.keys());
     if (event.seq === last + 1) thread.set(event.seq, event);
-    else if (event.seq > last) loadThread(id).catch(complain);
+    else if (event.seq > last) loadThread(id, null, event.seq).catch(complain);
     settled(id);
   }
   changed();

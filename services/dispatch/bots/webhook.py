@@ -1,4 +1,4 @@
-"""Bot kind `webhook`: a signed POST to the bot's `url` (DESIGN 11); see docs/bots.md."""
+"""Bot kind `webhook`: a signed POST to the bot's `url` (DESIGN 11); see README.md, "Bots"."""
 
 import json
 
