@@ -10,7 +10,7 @@ from shared.contracts.shape import Shape
 from shared.contracts.wire import encode
 from shared.runtime.batches import Batch
 from shared.runtime.faults import Poison
-from shared.runtime.records import Record
+from shared.runtime.records import Outgoing, Record
 from tests.unit.dispatch.builders import CONVERSATION, SteppingClock, bot_message, message, request
 from tests.unit.dispatch.memory import MemoryDeliveries, MemoryReports, MemoryRequests
 
@@ -117,6 +117,23 @@ async def test_what_is_open_is_taken_over_with_the_partition_and_left_with_it() 
     assert len(again.lanes) == 1
     await again.handler.revoked(frozenset({AT}))
     assert len(again.lanes) == 0
+
+
+async def test_an_assignment_begins_anew_with_lanes_of_its_own() -> None:
+    desk = Desk()
+    await desk.handle(message(4))
+    turn = desk.lanes.take(desk.clock.now())
+    await desk.handler.assigned(frozenset({AT}), {})
+    again = desk.lanes.take(desk.clock.now())
+    assert turn is not None and again is not None
+    assert not turn.lane.live and again.lane.live and again.lane is not turn.lane
+
+
+async def test_what_another_owner_left_untold_is_told_at_the_takeover() -> None:
+    desk = Desk()
+    desk.store.pending["acme:m"] = [Outgoing("channel.inbound", "k", b"{}")]
+    await desk.handler.assigned(frozenset({AT}), {})
+    assert len(desk.reports.published) == 1 and not desk.store.pending
 
 
 async def test_other_partitions_lanes_are_not_taken() -> None:

@@ -141,15 +141,16 @@ def test_within_a_channel_every_lane_has_its_turn_before_one_has_its_second() ->
 
 
 def test_a_dead_channel_costs_no_memory_per_message() -> None:
-    lanes = filled("a")
-    (lane,) = taken(lanes)
+    lanes = filled("a", "first")
+    lane, first = taken(lanes)
+    lanes.give_back(first, LATER - timedelta(seconds=1), NOW)
     lanes.give_back(lane, LATER, NOW)
     for _ in range(10_000):
         lanes.put("a", HOME, "c", NOW)
         lanes.fence("a", 1, NOW)
         (lane,) = taken(lanes)
         lanes.give_back(lane, LATER, NOW)
-    assert len(lanes) == 1 and len(lanes._timers) < 100
+    assert len(lanes) == 2 and len(lanes._timers) < 100
 
 
 MOVES = st.lists(

@@ -134,6 +134,15 @@ async def test_a_fence_that_is_not_read_yet_still_silences_when_the_bytes_would_
     assert office.reported()[record.message_id].error == "BOT_SILENCED"
 
 
+async def test_a_fence_that_an_earlier_life_stored_counts() -> None:
+    office = Office()
+    await office.queue(bot_message(4, epoch=0), message(5))
+    office.store.fences[f"acme:{CONVERSATION}"] = 1
+    await office.life()
+    assert office.customer.arrivals == IDS[1:2]
+    assert office.reported()[IDS[0]].error == "BOT_SILENCED"
+
+
 async def test_a_bots_message_waits_while_dispatch_is_behind_and_uses_up_no_attempt() -> None:
     office = Office()
     await office.queue(bot_message(4))
