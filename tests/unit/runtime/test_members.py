@@ -67,10 +67,10 @@ async def test_the_role_of_the_workspace_overrides_the_tokens(scene: Scene) -> N
     assert scene.gateway.questions == ["Bearer her-token"]
 
 
-async def test_an_answer_lasts_five_seconds(scene: Scene) -> None:
+async def test_an_answer_lasts_three_seconds(scene: Scene) -> None:
     await scene.members.effective(ANN)
     scene.gateway.content = {"role": "owner", "name": "Ann", "active": True}
-    scene.clock.advance(4.9)
+    scene.clock.advance(2.9)
     assert (await scene.members.effective(ANN)).role == "manager"
     scene.clock.advance(0.2)
     assert (await scene.members.effective(ANN)).role == "owner"
@@ -79,7 +79,7 @@ async def test_an_answer_lasts_five_seconds(scene: Scene) -> None:
 async def test_a_deactivated_member_is_refused_within_five_seconds(scene: Scene) -> None:
     await scene.members.effective(ANN)
     scene.gateway.status = 403
-    scene.clock.advance(5.1)
+    scene.clock.advance(3.1)
     problem = await refused(scene.members)
     assert (problem.status, problem.code) == (403, "DEACTIVATED")
     await refused(scene.members)
