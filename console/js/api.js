@@ -3,6 +3,7 @@
 import { token } from "./session.js";
 
 const TIMEOUT_MS = 20_000;
+const READ_TRIES = 2;
 const RETRY_MS = [300, 1000, 2500, 5000];
 
 export class Problem extends Error {
@@ -42,7 +43,18 @@ export async function call(method, path, body, headers = {}) {
   return content;
 }
 
-export const get = (path) => call("GET", path);
+// Reading is repeated for a moment: a read model that lags behind the stream has caught up then.
+export async function get(path) {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      return await call("GET", path);
+    } catch (problem) {
+      if (problem.status !== 503 || attempt === READ_TRIES) throw problem;
+      await new Promise((wake) => setTimeout(wake, RETRY_MS[attempt]));
+    }
+  }
+}
+
 export const post = (path, body) => call("POST", path, body);
 
 // A command, tried with one key until its outcome is known; gives up after a while with an unknown one.

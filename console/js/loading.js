@@ -10,9 +10,14 @@ const PAGE = 50;
 const COUNTERS_MS = 250;
 const FETCH_MS = 60;
 
-const missing = new Map(); // conversation id -> seq it must have, to be fetched soon
+const arriving = new Map(); // conversation id -> for each page of it on its way, what came meanwhile
+const heard = new Map(); // conversation id -> the highest seq that the stream told of: what is read must have it
+const missing = new Set(); // ids of conversations to be fetched soon
 let countersDue = null;
 let missingDue = null;
+
+// How far the stream has told of a conversation.
+export const heardOf = (id) => heard.get(id) ?? 0;
 
 export async function loadPeople() {
   const [me, members] = await Promise.all([get("/v1/me"), get("/v1/members?limit=200"), loadChannels()]);
@@ -66,25 +71,33 @@ function take(conversation) {
   if (!known || conversation.seq >= known.seq) state.conversations.set(conversation.id, conversation);
 }
 
-export async function loadConversation(id, seq = 0) {
-  take(await get(`/v1/conversations/${encodeURIComponent(id)}${seq ? `?min_seq=${seq}` : ""}`));
+export async function loadConversation(id) {
+  take(await get(`/v1/conversations/${encodeURIComponent(id)}?min_seq=${heardOf(id)}`));
   changed();
 }
 
-// The newest page of a thread, and pages before it on demand.
-// While it is under way the thread exists, so that an event that comes meanwhile is missed and asked for: `reached`.
-export async function loadThread(id, before = null, reached = 0) {
-  if (!state.threads.has(id)) state.threads.set(id, new Map());
-  const place = (before ? `&before=${before}` : "") + (reached ? `&min_seq=${reached}` : "");
-  const page = await get(`/v1/conversations/${id}/messages?limit=${PAGE}${place}`);
-  const thread = before || reaches(id, page.items[0]?.seq) ? (state.threads.get(id) ?? new Map()) : new Map();
-  const live = state.threads.get(id) ?? new Map();
-  for (const event of page.items) thread.set(event.seq, event);
-  for (const [seq, event] of live) if (seq > (page.seq ?? 0)) thread.set(seq, event);
-  state.threads.set(id, thread);
-  state.oldest.set(id, Math.min(...thread.keys(), page.items[0]?.seq ?? 1));
+// The newest page of a thread, and pages before it on demand. What the stream brings while the page is on its way is
+// kept beside it; what the stream brought before, the page must have (`min_seq`): so nothing falls between the two.
+export async function loadThread(id, before = null) {
+  const arrived = new Map();
+  arriving.set(id, [...(arriving.get(id) ?? []), arrived]);
+  const query = `limit=${PAGE}&min_seq=${heardOf(id)}${before ? `&before=${before}` : ""}`;
+  try {
+    const page = await get(`/v1/conversations/${id}/messages?${query}`);
+    joinThread(id, before, page.items, arrived);
+  } finally {
+    arriving.set(id, arriving.get(id).filter((one) => one !== arrived));
+  }
   settled(id);
   changed();
+}
+
+function joinThread(id, before, items, arrived) {
+  const kept = before || reaches(id, items[0]?.seq) ? state.threads.get(id) : null;
+  const thread = kept ?? new Map();
+  for (const event of [...items, ...arrived.values()]) thread.set(event.seq, event);
+  state.threads.set(id, thread);
+  state.oldest.set(id, Math.min(...thread.keys()));
 }
 
 // Whether what is known of a thread goes on without a hole in a page that begins at `first`.
@@ -113,7 +126,7 @@ export function takeEvent(event) {
     state.members.set(event.data.member.id, event.data.member);
     changed();
   } else if (kind === "conversation.read") {
-    wanted(event.subject, 0);
+    wanted(event.subject);
     countersSoon();
   } else if (event.seq) {
     takeSequenced(event);
@@ -123,10 +136,12 @@ export function takeEvent(event) {
 
 function takeSequenced(event) {
   const id = event.subject;
+  heard.set(id, Math.max(event.seq, heardOf(id)));
   const known = state.conversations.get(id);
   const after = known ? evolved(known, event) : null;
   if (after) state.conversations.set(id, after);
-  else wanted(id, event.seq);
+  else wanted(id);
+  for (const arrived of arriving.get(id) ?? []) arrived.set(event.seq, event);
   const thread = state.threads.get(id);
   if (thread && !thread.has(event.seq)) {
     const last = Math.max(0, ...thread.keys());
@@ -138,13 +153,13 @@ function takeSequenced(event) {
 }
 
 // Conversations to fetch: each once, however many of its events come in a burst.
-function wanted(id, seq) {
-  missing.set(id, Math.max(seq, missing.get(id) ?? 0));
+function wanted(id) {
+  missing.add(id);
   missingDue ??= setTimeout(async () => {
     missingDue = null;
     const now = [...missing];
     missing.clear();
-    for (const [conversation, reached] of now) await loadConversation(conversation, reached).catch(complainUnlessGone);
+    for (const conversation of now) await loadConversation(conversation).catch(complainUnlessGone);
   }, FETCH_MS);
 }
 

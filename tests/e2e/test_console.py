@@ -24,6 +24,39 @@ pytestmark = [
 WITHOUT_STREAM = "window.WebSocket = class extends EventTarget { close() {} };"
 """A page that hears of nothing, as behind a proxy that swallows WebSockets."""
 
+SLOW_THREADS = """
+const fetched = window.fetch;
+const told = new Promise((go) => { window.go = () => void go(); });
+window.fetch = async (path, ...more) => {
+  const answer = await fetched(path, ...more);
+  if (String(path).includes("/messages?")) {
+    window.answered = true;
+    await told;
+  }
+  return answer;
+};
+"""
+"""A page to which threads come only when it is told to."""
+
+LAGGING = """
+const fetched = window.fetch;
+let first = true;
+window.fetch = async (path, ...more) => {
+  const { pathname, searchParams } = new URL(path, location.href);
+  const answer = await fetched(path, ...more);
+  if (!/conversations\\/[0-9a-f-]{36}(\\/messages)?$/.test(pathname) || !answer.ok) return answer;
+  if (first) {
+    first = false;
+    await new Promise(() => {});
+  }
+  const content = await answer.json();
+  const seq = Math.min(content.seq, Math.max(3, Number(searchParams.get("min_seq"))));
+  const items = content.items?.filter((event) => event.seq <= seq);
+  return new Response(JSON.stringify({ ...content, seq, ...(items ? { items } : {}) }));
+};
+"""
+"""A page whose first question about a conversation is never answered, and the others with no more than they ask for."""
+
 LATE_AND_LOST = """
 const fetched = window.fetch;
 const told = new Promise((connect) => { window.connect = () => void connect(); });
@@ -233,6 +266,45 @@ async def test_a_gap_that_nobody_can_fill_is_read_anew(
         await console.until(f"document.querySelector('#row-{conversation}')", "what came in between is there")
         await channel.say(who, "and live")
         await shows(console, f"#row-{conversation} .row-text", "and live")
+
+
+async def test_what_comes_while_a_thread_is_on_its_way_is_shown(
+    system: System, channel: Channel, stream: Follower, tmp_path: Path
+) -> None:
+    who = someone()
+    await channel.say(who, "before")
+    conversation = await stream.conversation_of(who)
+    async with page(tmp_path / "browser") as console:
+        await console.call("Page.addScriptToEvaluateOnNewDocument", source=SLOW_THREADS)
+        await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await console.until(
+            f"document.querySelector('.is-live') && document.querySelector('#row-{conversation}')", "live"
+        )
+        await console.click(f"#row-{conversation}")
+        await console.until("window.answered", "the server has read the thread")
+        await channel.say(who, "meanwhile")
+        await shows(console, f"#row-{conversation} .row-text", "meanwhile")
+        await console.run("window.go()")
+        await shows(console, "#thread .bubble", "meanwhile")
+        assert await bubbles(console) == ["before", "meanwhile"]
+
+
+async def test_a_read_model_that_lags_behind_the_stream_hides_nothing(
+    system: System, channel: Channel, stream: Follower, tmp_path: Path
+) -> None:
+    async with page(tmp_path / "browser") as console:
+        await console.call("Page.addScriptToEvaluateOnNewDocument", source=LAGGING)
+        await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await console.until("document.querySelector('.is-live')", "live")
+        who = someone()
+        await channel.say(who, "one")
+        await channel.say(who, "two")
+        conversation = await stream.conversation_of(who)
+        heard = f"import('/console/js/loading.js').then((it) => it.heardOf('{conversation}') >= 4)"
+        await eventually(lambda: console.run(heard), "the page has heard of both")
+        await opened(console, conversation)
+        await shows(console, "#thread .bubble", "two")
+        assert await bubbles(console) == ["one", "two"]
 
 
 async def test_what_a_customer_takes_back_or_mends_is_shown_so(

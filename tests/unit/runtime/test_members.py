@@ -1,4 +1,4 @@
-"""Other services ask the gateway who a member is now; the answer lasts five seconds, and one question serves many."""
+"""Other services ask the gateway who a member is now; the answer lasts three seconds, and one question serves many."""
 
 import asyncio
 from collections.abc import AsyncIterator
