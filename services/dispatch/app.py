@@ -63,7 +63,8 @@ def kinds(parts: "Parts") -> dict[str, Kind]:
 def build(settings: DispatchSettings, channel_kinds: Kinds = kinds) -> Service:
     health, metrics = Health(), Metrics()
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     parts = Parts(settings, messaging, mongo, metrics, channel_kinds)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)

@@ -59,7 +59,8 @@ TOPICS = (
 def build(settings: GatewaySettings) -> Service:
     metrics, health = Metrics(), Health()
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     parts = _Parts(settings, metrics, messaging, mongo)
     _watch(health, messaging, mongo, parts)
     return Service(

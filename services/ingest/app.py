@@ -36,7 +36,8 @@ NAME = "ingest"
 def build(settings: IngestSettings) -> Service:
     metrics, health = Metrics(), Health()
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     gate = TopicGate(messaging, (topics.CHANNEL_INBOUND, topics.CHANNELS))
     parts = _Parts(settings, metrics, messaging.producer(), mongo)
     health.ready_when_reachable("kafka", messaging)

@@ -13,7 +13,8 @@ NAME = "media"
 
 def build(settings: MediaSettings) -> Service:
     metrics, health = Metrics(), Health()
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     objects = MinioStore(settings)
     health.ready_when_reachable("mongo", mongo)
     health.ready_when_reachable("s3", objects)

@@ -32,7 +32,8 @@ TOPICS_USED = (*ROUTING_INPUTS, *OUTPUTS, META, *(dead_letter_name(topic) for to
 def build(settings: RoutingSettings) -> Service:
     health, metrics = Health(), Metrics()
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     store, producer, incarnations = Store(mongo), messaging.producer(), messaging.incarnations()
     ports = Ports(store, producer, incarnations, SystemClock(), Meter(metrics))
     routing = Routing(ports, settings.routing_cached_conversations)

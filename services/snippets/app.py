@@ -12,7 +12,8 @@ NAME = "snippets"
 
 def build(settings: SnippetsSettings) -> Service:
     metrics, health = Metrics(), Health()
-    mongo = Mongo(settings.mongo, f"{settings.mongo_prefix}_{NAME}", settings.mongo_driver, metrics)
+    database = f"{settings.mongo_prefix}_{NAME}"
+    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     health.ready_when_reachable("mongo", mongo)
     return Service(
         name=NAME,

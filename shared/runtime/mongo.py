@@ -37,6 +37,7 @@ from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, 
 from shared.runtime.engine_errors import as_transient
 from shared.runtime.faults import Transient
 from shared.runtime.metrics import Metrics
+from shared.runtime.mongo_sessions import OpenSessions
 
 Document = dict[str, Any]
 Database = AsyncDatabase[Document]
@@ -65,18 +66,28 @@ OPTIONS: Mapping[str, Any] = {
 
 
 class Mongo:
-    """Component. `db` is usable at once; the first call connects. Calls raise PyMongo's errors: see `is_away`."""
+    """Component. `db` is usable at once; the first call connects. Calls raise PyMongo's errors: see `is_away`.
 
-    def __init__(self, url: str, database: str, driver: Driver, metrics: Metrics) -> None:
+    `instance`, unique among the processes that use this database, lets a process end what a killed one of the same
+    name left open.
+    """
+
+    def __init__(self, url: str, database: str, driver: Driver, metrics: Metrics, instance: str | None = None) -> None:
         self._client: AsyncMongoClient[Document] = _client(url, driver)
         self._metrics = metrics
         self._seconds = metrics.histogram("mongo_transaction_seconds")
         self._retries = metrics.counter("mongo_transaction_retries")
         self.db: Database = self._client[database]
+        self._open = OpenSessions(self.db, instance) if instance else None
 
     async def start(self) -> None:
         """Transient while there is no primary."""
         await self.ping()
+        try:
+            if self._open:
+                await self._open.end_former()
+        except PyMongoError as error:
+            raise as_transient(error) from error
 
     async def stop(self) -> None:
         await _settled(self._client.close())
@@ -122,6 +133,8 @@ class Mongo:
 
     async def _once(self, work: Callable[[Session], Awaitable[T]]) -> T:
         async with self._session() as session:
+            if self._open:
+                await self._open.note(session)
             await _settled(session.start_transaction())
             try:
                 outcome = await work(session)

@@ -170,6 +170,50 @@ async def test_a_cancelled_transaction_leaves_nothing_and_holds_nothing(mongo: M
     assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 1}
 
 
+HOLD_A_TRANSACTION = """
+    import asyncio, sys
+    from shared.runtime.metrics import Metrics
+    from shared.runtime.mongo import Mongo
+
+    async def main(url, database, driver):
+        mongo = Mongo(url, database, driver, Metrics(), "replica-1")
+        await mongo.start()
+
+        async def work(session):
+            await mongo.db["things"].update_one({"_id": "counter"}, {"$set": {"n": 7}}, session=session)
+            print("written", flush=True)
+            await asyncio.sleep(60)
+
+        await mongo.transaction(work)
+
+    asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_what_a_killed_process_left_open_ends_when_its_next_process_starts(
+    engines: Addresses, mongo_prefix: str, driver: Driver, mongo: Mongo
+) -> None:
+    database = f"{mongo_prefix}_test"
+    program = [sys.executable, "-c", textwrap.dedent(HOLD_A_TRANSACTION), engines.mongo, database, driver]
+    killed = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
+    assert killed.stdout and await asyncio.wait_for(killed.stdout.readline(), 30) == b"written\n"
+    killed.kill()
+    await killed.wait()
+
+    async def add_one(session: Session) -> None:
+        await mongo.db["things"].update_one({"_id": "counter"}, {"$inc": {"n": 1}}, session=session)
+
+    with pytest.raises(Transient):  # it is locked, and another instance's start leaves it so
+        await mongo.transaction(add_one)
+    successor = Mongo(engines.mongo, database, driver, Metrics(), "replica-1")
+    await successor.start()
+    try:
+        await mongo.transaction(add_one)
+    finally:
+        await successor.stop()
+    assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 1}
+
+
 class Commits:
     """Stands in for a session whose commit fails some times in a given way."""
 
