@@ -32,7 +32,7 @@ from pymongo import (
 from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import BulkWriteError, DuplicateKeyError, OperationFailure, PyMongoError
+from pymongo.errors import BulkWriteError, ConnectionFailure, DuplicateKeyError, OperationFailure, PyMongoError
 
 from shared.runtime.engine_errors import as_transient
 from shared.runtime.faults import Transient
@@ -78,14 +78,13 @@ class Mongo:
         self._seconds = metrics.histogram("mongo_transaction_seconds")
         self._retries = metrics.counter("mongo_transaction_retries")
         self.db: Database = self._client[database]
-        self._open = OpenSessions(self.db, instance) if instance else None
+        self._open = OpenSessions(self.db, instance)
 
     async def start(self) -> None:
         """Transient while there is no primary."""
         await self.ping()
         try:
-            if self._open:
-                await self._open.end_former()
+            await self._open.end_former()
         except PyMongoError as error:
             raise as_transient(error) from error
 
@@ -132,13 +131,15 @@ class Mongo:
         raise AssertionError("the last try either answers or raises")
 
     async def _once(self, work: Callable[[Session], Awaitable[T]]) -> T:
+        await self._open.end_left()
         async with self._session() as session:
-            if self._open:
-                await self._open.note(session)
+            await self._open.note(session)
             await _settled(session.start_transaction())
             try:
                 outcome = await work(session)
-            except BaseException:
+            except BaseException as error:
+                if isinstance(error, ConnectionFailure | asyncio.CancelledError):
+                    self._open.left(session)
                 await asyncio.shield(self._abort(session))
                 raise
             await self._commit(session)
@@ -153,7 +154,7 @@ class Mongo:
             await session.end_session()
 
     async def _abort(self, session: Session) -> None:
-        """A transaction that cannot even be aborted ends by itself on the server, within a minute."""
+        """Drivers say nothing when this fails; what then stays open is ended before the next transaction."""
         self._count("aborted")
         with suppress(PyMongoError):
             await session.abort_transaction()
@@ -170,6 +171,7 @@ class Mongo:
             self._count("committed")
             return
         self._count("unknown")
+        self._open.left(session)
         raise Transient("whether MongoDB committed is unknown")
 
     def _count(self, outcome: str) -> None:

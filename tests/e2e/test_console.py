@@ -45,7 +45,7 @@ window.fetch = async (path, ...more) => {
   const { pathname, searchParams } = new URL(path, location.href);
   const answer = await fetched(path, ...more);
   if (!/conversations\\/[0-9a-f-]{36}(\\/messages)?$/.test(pathname) || !answer.ok) return answer;
-  if (first) {
+  if (first && !pathname.endsWith("/messages")) {
     first = false;
     await new Promise(() => {});
   }

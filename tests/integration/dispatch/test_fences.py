@@ -14,6 +14,10 @@ from shared.testing.eventually import eventually
 from tests.integration.dispatch.installation import Installation, Talk
 from tests.integration.dispatch.process import Process
 
+UNDER_WAY_S = 0.3
+"""From the broker's answer until the adapter's handler runs, both processes waiting for their turn on a busy machine.
+An attempt that doesn't ask the broker comes seconds late here: dispatch has a backlog of fences."""
+
 
 async def test_bots_messages_go_out_until_the_fence_and_not_after(
     installation: Installation, adapter: Adapter, talk: Talk
@@ -134,4 +138,4 @@ async def test_takeovers_at_any_moment_are_never_followed_by_a_bots_message(
         await asyncio.gather(*(takeover(dice.random()) for _ in range(60)))
     spoken = [seen for seen in adapter.seen if seen.body["author"]["kind"] == "bot"]
     lateness = [seen.at - acknowledged[seen.conversation] for seen in spoken]
-    assert spoken and [late for late in lateness if late > 0.05] == []
+    assert spoken and [late for late in lateness if late > UNDER_WAY_S] == []

@@ -2,11 +2,14 @@
 
 import asyncio
 import gc
+import os
+import signal
 import sys
 import textwrap
 import uuid
 import warnings
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pymongo.errors
@@ -14,6 +17,7 @@ import pytest
 import pytest_asyncio
 
 from shared.engines.addresses import Addresses
+from shared.engines.local import LocalEngines
 from shared.runtime.engine_errors import is_away
 from shared.runtime.faults import Transient
 from shared.runtime.metrics import Metrics
@@ -30,6 +34,7 @@ from shared.runtime.mongo import (
     UpdateOne,
     is_duplicate,
 )
+from shared.testing.eventually import eventually
 
 NOWHERE = "mongodb://127.0.0.1:9/?replicaSet=rs0&serverSelectionTimeoutMS=200"
 
@@ -214,6 +219,39 @@ async def test_what_a_killed_process_left_open_ends_when_its_next_process_starts
     assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 1}
 
 
+async def test_what_a_server_that_hung_kept_open_does_not_hold_up_the_next_transactions(
+    own_engines: LocalEngines, mongo_prefix: str, driver: Driver
+) -> None:
+    server = own_engines.mongo
+    mongo = Mongo(f"{own_engines.addresses.mongo}&socketTimeoutMS=700", f"{mongo_prefix}_hung", driver, Metrics())
+    things = mongo.db["things"]
+
+    async def hang(session: Session) -> None:
+        await things.update_one({"_id": "one"}, {"$inc": {"n": 100}}, session=session)
+        os.kill(server.pid, signal.SIGSTOP)
+        await things.update_one({"_id": "other"}, {"$inc": {"n": 100}}, session=session)
+
+    async def add_one(session: Session) -> None:
+        await things.update_one({"_id": "one"}, {"$inc": {"n": 1}}, session=session)
+
+    async def added() -> bool:
+        with suppress(Transient):
+            await mongo.transaction(add_one)
+            return True
+        return False
+
+    try:
+        await things.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
+        with pytest.raises(Transient):
+            await mongo.transaction(hang)
+        os.kill(server.pid, signal.SIGCONT)
+        await eventually(added, "it is written", timeout=15)
+        assert await things.find_one({"_id": "one"}) == {"_id": "one", "n": 1}
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+        await mongo.stop()
+
+
 class Commits:
     """Stands in for a session whose commit fails some times in a given way."""
 
@@ -246,9 +284,9 @@ async def test_an_unknown_commit_is_committed_again_and_reported_when_it_stays_u
             await begun
         await mongo.db["things"].insert_one({"_id": "kept"}, session=session)
         await committing(session, [unknown_result(), unknown_result()])
+        with pytest.raises(Transient, match="unknown"):
+            await committing(session, [unknown_result() for _ in range(9)])
     assert await mongo.db["things"].find_one({"_id": "kept"}) is not None
-    with pytest.raises(Transient, match="unknown"):
-        await committing(session, [unknown_result() for _ in range(9)])
     assert counted(metrics, 'relaydesk_mongo_transactions_total{outcome="unknown"} 1.0')
 
 
