@@ -3,6 +3,7 @@
 import json
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,10 +34,26 @@ class DemoChannel:
 
 
 @dataclass(frozen=True, slots=True)
+class ChatAddresses:
+    """What the web chat's channel calls: where the chat takes answers, and its bot, if there is one."""
+
+    deliveries: str
+    bot: str | None
+
+    def settings(self) -> dict[str, Any]:
+        """As the channel's settings say it."""
+        bot = None if self.bot is None else {"kind": "webhook", "settings": {"url": self.bot}}
+        return {"settings": {"outbound_url": self.deliveries}, "bot": bot}
+
+
+@dataclass(frozen=True, slots=True)
 class Demo:
+    """`bot`: the address of the web chat's bot; the plain channel has none."""
+
     tokens: dict[str, str] = field(repr=False)
     webchat: DemoChannel
     plain: DemoChannel
+    bot: str | None
 
     @property
     def members(self) -> dict[str, str]:
@@ -44,8 +61,8 @@ class Demo:
         return {who: person.member_id for who, person in MEMBERS.items()}
 
 
-def prepare(api: str, data: Path, secrets: Secrets, deliveries: str) -> Demo:
-    """Sign every member in and find or make the channels; `deliveries` is where the web chat takes answers.
+def prepare(api: str, data: Path, secrets: Secrets, chat: ChatAddresses) -> Demo:
+    """Sign every member in and find or make the channels; `chat` is what the web chat's channel has to call.
 
     May be repeated: what an earlier run made is used again. Raises CommandError when the API refuses.
     """
@@ -53,7 +70,8 @@ def prepare(api: str, data: Path, secrets: Secrets, deliveries: str) -> Demo:
     for token in tokens.values():
         _call("GET", f"{api}/v1/me", token)
     channels = _Channels(f"{api}/v1/channels", tokens["owner"], data / "demo.json")
-    return Demo(tokens, channels.ensure("webchat", "Web chat", deliveries), channels.ensure("plain", "Demo channel"))
+    webchat = channels.ensure("webchat", "Web chat", chat.settings())
+    return Demo(tokens, webchat, channels.ensure("plain", "Demo channel", {}), chat.bot)
 
 
 class _Channels:
@@ -62,31 +80,30 @@ class _Channels:
         self._token = token
         self._file = file
 
-    def ensure(self, key: str, name: str, outbound_url: str | None = None) -> DemoChannel:
-        """The remembered channel if it still exists, else a new one; with `outbound_url` if one is given."""
-        channel = self._remembered(key) or self._create(key, name, outbound_url)
-        if outbound_url is None or channel.outbound_url == outbound_url:
-            return channel
-        _call("PATCH", f"{self._url}/{channel.id}", self._token, {"settings": {"outbound_url": outbound_url}})
-        return DemoChannel(channel.id, channel.secret, outbound_url)
-
-    def _remembered(self, key: str) -> DemoChannel | None:
+    def ensure(self, key: str, name: str, wanted: Mapping[str, Any]) -> DemoChannel:
+        """The remembered channel if it still exists, else a new one; what `wanted` doesn't name stays as it is."""
         known = self._read().get(key)
-        if known is None:
-            return None
-        found = _call("GET", f"{self._url}/{known['id']}", self._token, missing=None)
-        return found and DemoChannel(known["id"], known["secret"], found["settings"].get("outbound_url"))
+        found = _call("GET", f"{self._url}/{known['id']}", self._token, missing=None) if known else None
+        if known is None or found is None:
+            return self._create(key, name, wanted)
+        if _differs(found, wanted):
+            found = _call("PATCH", f"{self._url}/{known['id']}", self._token, wanted)
+        return DemoChannel(known["id"], known["secret"], found["settings"].get("outbound_url"))
 
-    def _create(self, key: str, name: str, outbound_url: str | None) -> DemoChannel:
-        settings = {} if outbound_url is None else {"outbound_url": outbound_url}
-        made = _call("POST", self._url, self._token, {"kind": "webhook", "name": name, "settings": settings})
-        channel = DemoChannel(made["id"], made["secret"], outbound_url)
+    def _create(self, key: str, name: str, wanted: Mapping[str, Any]) -> DemoChannel:
+        made = _call("POST", self._url, self._token, {"kind": "webhook", "name": name, **wanted})
+        channel = DemoChannel(made["id"], made["secret"], made["settings"].get("outbound_url"))
         write_whole(self._file, json.dumps({**self._read(), key: asdict(channel)}, indent=2))
         return channel
 
     def _read(self) -> dict[str, Any]:
         known: dict[str, Any] = json.loads(self._file.read_text()) if self._file.exists() else {}
         return known
+
+
+def _differs(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    settings = {**found["settings"], **wanted.get("settings", {})}
+    return bool({**found, **wanted, "settings": settings} != found)
 
 
 _RAISE: Any = object()

@@ -18,6 +18,7 @@ def document(ports: Ports, engines: Engines, processes: Processes, demo: Demo) -
         "stream": stream_url(ports),
         "console": f"{base_url(ports.api)}/console/",
         "webchat": f"{base_url(ports.webchat)}/",
+        "bot": demo.bot,
         "workspace": WORKSPACE,
         "tokens": demo.tokens,
         "members": demo.members,

@@ -18,6 +18,7 @@ class Ports:
     | 1 | the web chat, an example adapter |
     | 2 | the gateway's stream (WebSocket) |
     | 3, 4, 5, 6 | S3, Kafka, Kafka's controller, MongoDB |
+    | 7 | the bot of the web chat, an example |
     | 10 + n | HTTP of service n, in the order of relaydesk/services.py |
     | 30 + n | probes and metrics of service n |
     """
@@ -40,10 +41,14 @@ class Ports:
     def engines(self) -> EnginePorts:
         return EnginePorts(s3=self.base + 3, kafka=self.base + 4, kafka_controller=self.base + 5, mongo=self.base + 6)
 
+    @property
+    def bot(self) -> int:
+        return self.base + 7
+
     def own(self) -> list[int]:
         """All but the engines', which look after theirs."""
         of_services = [port for name in SERVICES for port in (self.http(name), self.probe(name))]
-        return [self.api, self.webchat, self.stream, *of_services]
+        return [self.api, self.webchat, self.stream, self.bot, *of_services]
 
     def http(self, service: str) -> int:
         return self.base + 10 + list(SERVICES).index(service)

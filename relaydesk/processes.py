@@ -1,4 +1,4 @@
-"""The child processes of one installation besides its engines: services, the proxy, the web chat."""
+"""The child processes of one installation besides its engines: services, the proxy, the examples."""
 
 import sys
 import time
@@ -18,8 +18,7 @@ COMMAND = ("-P", "-m", "relaydesk")
 
 ALL_SERVICES = "services"
 PROXY = "proxy"
-WEBCHAT = "webchat"
-WEBCHAT_SERVER = Path(__file__).resolve().parents[1] / "examples" / "webchat" / "server.py"
+EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 SERVICES_GRACE_S = 15.0
 PROXY_GRACE_S = 2.0
 
@@ -43,12 +42,8 @@ class Processes:
         upstreams = [f"{name}={base_url(ports.http(name))}" for name in SERVICES]
         self._start(PROXY, [*COMMAND, "proxy", "--port", str(ports.api), *upstreams])
 
-    def start_webchat(self, settings: Mapping[str, str]) -> bool:
-        """False where this copy of Relaydesk has no examples."""
-        if not WEBCHAT_SERVER.exists():
-            return False
-        self._start(WEBCHAT, [str(WEBCHAT_SERVER)], settings)
-        return True
+    def start_example(self, name: str, settings: Mapping[str, str]) -> None:
+        self._start(name, [str(_server(name))], settings)
 
     def keep(self, engine: Engine) -> None:
         self._keepers.append(Keeper(engine))
@@ -80,6 +75,15 @@ class Processes:
         child.start()
         self._children[name] = child
         self._keepers.append(Keeper(child))
+
+
+def has_example(name: str) -> bool:
+    """False where this copy of Relaydesk was installed without its examples."""
+    return _server(name).exists()
+
+
+def _server(example: str) -> Path:
+    return EXAMPLES / example / "server.py"
 
 
 def _stop_all(children: Sequence[Child], grace: float) -> None:

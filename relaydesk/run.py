@@ -1,4 +1,4 @@
-"""`relaydesk run`: engines, topics, services, proxy, web chat and demo workspace as children of this one process.
+"""`relaydesk run`: engines, topics, services, proxy, web chat, bot and demo workspace as children of this one process.
 
 Everything here happens in the main thread: the kernel ties the children's lives to the thread that started them.
 """
@@ -13,14 +13,14 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from relaydesk.demo import Demo, prepare
+from relaydesk.demo import ChatAddresses, Demo, DemoChannel, prepare
 from relaydesk.engine_choice import Engines, choose
 from relaydesk.environment import base_url, service_environment
 from relaydesk.errors import CommandError
 from relaydesk.info import document
 from relaydesk.installation import DataLock, installation_secrets, write_whole
 from relaydesk.ports import Ports
-from relaydesk.processes import COMMAND, Processes
+from relaydesk.processes import COMMAND, Processes, has_example
 from relaydesk.readiness import answers
 from relaydesk.services import SERVICES
 from shared.engines.ports import require_free
@@ -114,18 +114,29 @@ class _Run:
         self._wait({name: (self._ports.probe(name), "/readyz") for name in SERVICES})
 
     def _make_demo(self) -> Demo:
-        chat = base_url(self._ports.webchat)
-        demo = prepare(base_url(self._ports.api), self._data, self._secrets, f"{chat}/deliveries")
-        settings = {
-            "WEBCHAT_API": base_url(self._ports.api),
-            "WEBCHAT_CHANNEL_ID": demo.webchat.id,
-            "WEBCHAT_CHANNEL_SECRET": demo.webchat.secret,
-            "WEBCHAT_PORT": str(self._ports.webchat),
-            "WEBCHAT_DATA": str(self._data / "webchat"),
-        }
-        if self._processes.start_webchat(settings):
-            self._wait({"webchat": (self._ports.webchat, "/healthz")})
+        bot = f"{base_url(self._ports.bot)}/" if has_example("bot") else None
+        chat = ChatAddresses(f"{base_url(self._ports.webchat)}/deliveries", bot)
+        demo = prepare(base_url(self._ports.api), self._data, self._secrets, chat)
+        self._start_examples(demo.webchat)
         return demo
+
+    def _start_examples(self, channel: DemoChannel) -> None:
+        """The web chat and its bot, each a process; what this copy doesn't have is left out."""
+        settings = {
+            "webchat": {
+                "WEBCHAT_API": base_url(self._ports.api),
+                "WEBCHAT_CHANNEL_ID": channel.id,
+                "WEBCHAT_CHANNEL_SECRET": channel.secret,
+                "WEBCHAT_PORT": str(self._ports.webchat),
+                "WEBCHAT_DATA": str(self._data / "webchat"),
+            },
+            "bot": {"BOT_SECRET": channel.secret, "BOT_PORT": str(self._ports.bot)},
+        }
+        ports = {"webchat": self._ports.webchat, "bot": self._ports.bot}
+        present = [name for name in settings if has_example(name)]
+        for name in present:
+            self._processes.start_example(name, settings[name])
+        self._wait({name: (ports[name], "/healthz") for name in present})
 
     def _wait(self, pending: dict[str, tuple[int, str]]) -> None:
         """Until each (port, path) answers 200; CommandError when one of the processes keeps dying."""

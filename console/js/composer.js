@@ -35,9 +35,10 @@ export function drawComposer() {
   $("mode-reply").setAttribute("aria-selected", String(!note));
   $("mode-note").setAttribute("aria-selected", String(note));
   $("text-label").textContent = note ? "Note for the team" : "Reply to the customer";
-  $("text").placeholder = note ? "Write a note: only the team sees it" : "Write a reply";
+  $("text").placeholder = placeholder(conversation, note);
+  $("text").readOnly = locked(conversation); // not disabled: who is typing keeps the focus, and what they typed
   $("send").textContent = note ? "Add note" : "Send";
-  $("send").disabled = $("text").value.trim() === "";
+  $("send").disabled = locked(conversation) || $("text").value.trim() === "";
   $("composer-hint").textContent = hint(conversation, note);
   const way = refused?.id === conversation.id ? WAYS_OUT[refused.code] : null;
   $("refusal").hidden = !way;
@@ -47,9 +48,19 @@ export function drawComposer() {
   }
 }
 
+// While the chatbot answers, the customer hears nobody else; notes are for the team and go on.
+function locked(conversation) {
+  return mode() === "reply" && conversation.bot.enabled;
+}
+
+function placeholder(conversation, note) {
+  if (note) return "Write a note: only the team sees it";
+  return locked(conversation) ? "Disable the chatbot to write a reply" : "Write a reply";
+}
+
 function hint(conversation, note) {
   if (note) return "";
-  if (conversation.bot.enabled) return "The chatbot is answering.";
+  if (locked(conversation)) return "The chatbot is answering. Disable it (upper right) to reply yourself.";
   if (conversation.status === "closed") return "Your reply reopens the conversation.";
   return conversation.assignee === null ? "Your reply assigns the conversation to you." : "";
 }
@@ -91,6 +102,7 @@ async function submit(fields = {}) {
   const id = state.selected;
   const text = $("text").value;
   if (!id || text.trim() === "") return;
+  if (locked(state.conversations.get(id)) && !fields.disable_bot) return;
   const note = mode() === "note";
   const seen = eventsOf(id).at(-1)?.seq;
   refused = null;

@@ -17,15 +17,15 @@ LARGEST_REQUEST = 1 << 20
 ANSWERS: tuple[tuple[str, str], ...] = (
     (
         r"\b(hi|hello|hey|hola|salut)\b",
-        "Hello{name}! I am the shop bot. Ask me about opening hours, delivery, returns.",
+        "Hello{name}! I am the shop’s bot. Ask me about opening hours, delivery, returns.",
     ),
     (r"\b(open|opening|hours)\b", "We are open Monday to Saturday, 9:00 to 18:00."),
     (r"\b(deliver|delivery|shipping)\b", "Delivery takes two to three days and is free from 50 €."),
     (r"\b(return|refund)\b", "You can return anything within 30 days. Just keep the receipt."),
 )
 PERSON = re.compile(r"\b(person|human|agent|somebody|someone|help)\b", re.IGNORECASE)
-UNSURE = "I am not sure about that. Write “person” and a colleague will answer you."
-HANDOFF = "One moment, a colleague will take over."
+UNSURE = "I am only the shop’s bot and not sure about that. Write “human” and a colleague will answer you."
+HANDOFF = "One moment: I am a bot, a colleague will take over."
 
 
 def answer(text: str, contact: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,22 +41,29 @@ async def asked(request: web.Request) -> web.Response:
     body = await request.read()
     try:
         Webhook(request.app[SECRET]).verify(body, dict(request.headers))
-    except WebhookVerificationError:
+    except (WebhookVerificationError, ValueError):
         return web.json_response({"error": "bad signature"}, status=401)
     question = await request.json()
     return web.json_response(answer(question["message"].get("text") or "", question["contact"]))
 
 
+async def healthy(_: web.Request) -> web.Response:
+    return web.json_response({"status": "ok"})
+
+
 def build(secret: str) -> web.Application:
     app = web.Application(client_max_size=LARGEST_REQUEST)
     app[SECRET] = secret
-    app.router.add_post("/", asked)
+    app.add_routes([web.post("/", asked), web.get("/healthz", healthy)])
     return app
 
 
 def main() -> None:
+    if not os.environ.get("BOT_SECRET"):
+        raise SystemExit("bot: set BOT_SECRET")
     port, host = int(os.environ.get("BOT_PORT", "8799")), os.environ.get("BOT_HOST", "127.0.0.1")
-    web.run_app(build(os.environ["BOT_SECRET"]), host=host, port=port, print=None)
+    app = build(os.environ["BOT_SECRET"])
+    web.run_app(app, host=host, port=port, shutdown_timeout=3, print=None, access_log=None)
 
 
 if __name__ == "__main__":

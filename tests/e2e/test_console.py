@@ -203,7 +203,7 @@ def beep(seen: Seen) -> Reaction:
 
 
 async def test_a_chatbot_is_disabled_before_an_agent_answers(
-    system: System, console: Page, owner: Api, public: Api, stream: Follower
+    system: System, console: Page, agent: Api, owner: Api, public: Api, stream: Follower, tmp_path: Path
 ) -> None:
     async with Adapter(behaviour=beep) as bot:
         settings = {"bot": {"kind": "webhook", "settings": {"url": bot.url}}}
@@ -217,20 +217,26 @@ async def test_a_chatbot_is_disabled_before_an_agent_answers(
         await opened(console, await stream.conversation_of(who))
         await shows(console, "#thread .bot .bubble", "beep")
         await shows(console, "#bot", "Disable chatbot")
-        await write(console, "A person here")
-        await shows(console, "#refusal", "The chatbot is answering this customer")
-        await console.click("#refusal-act")
-        await shows(console, "#thread .agent .bubble", "A person here")
-        await shows(console, "#thread .happened", "Ada Adler disabled the chatbot")
-        await shows(console, "#bot", "Enable chatbot")
-
-        await opened(console, await stream.conversation_of(other))
-        await shows(console, "#bot", "Disable chatbot")
         await console.click("#bot")
         await shows(console, "#bot", "Enable chatbot")
-        await write(console, "Here, too")
-        await shows(console, "#thread .agent .bubble", "Here, too")
+        await shows(console, "#thread .happened", "Ada Adler disabled the chatbot")
+        await write(console, "A person here")
+        await shows(console, "#thread .agent .bubble", "A person here")
         assert await console.run("document.querySelector('#refusal').hidden")
+
+        conversation = await stream.conversation_of(other)
+        await agent.ok("POST", f"/v1/conversations/{conversation}/bot", {"enabled": False})
+        async with page(tmp_path / "deaf") as deaf:
+            await deaf.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_STREAM)
+            await deaf.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+            await deaf.until("document.querySelector('.row')", "the inbox is shown")
+            await opened(deaf, conversation)
+            await agent.ok("POST", f"/v1/conversations/{conversation}/bot", {"enabled": True})
+            await write(deaf, "Here, too")
+            await shows(deaf, "#refusal", "The chatbot is answering this customer")
+            await deaf.click("#refusal-act")
+            await shows(deaf, "#thread .agent .bubble", "Here, too")
+            await shows(deaf, "#bot", "Enable chatbot")
 
 
 async def test_a_lost_stream_is_resumed_without_gap_or_repeat(

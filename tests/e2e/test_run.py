@@ -17,41 +17,16 @@ from shared.engines.ports import LOOPBACK, is_free
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.system import System, free_port_base, launch, stop, wait_ready
+from tests.e2e.processes import alive, family
 
 SERVICES = {"ingest", "routing", "gateway", "dispatch", "snippets", "media"}
 PEOPLE = {"owner", "manager", "agent", "agent2", "stranger"}
 SECOND_START_WITHIN_S = 15.0
 
 
-def family(pid: int) -> set[int]:
-    """The process, its children, and theirs."""
-    children: dict[int, set[int]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(stat.read_text().rpartition(")")[2].split()[1])
-        except FileNotFoundError:
-            continue
-        children.setdefault(parent, set()).add(int(stat.parent.name))
-    found, open_ends = {pid}, [pid]
-    while open_ends:
-        new = children.get(open_ends.pop(), set()) - found
-        found |= new
-        open_ends += new
-    return found
-
-
-def alive(pids: set[int]) -> set[int]:
-    def state(pid: int) -> str:
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except FileNotFoundError:
-            return "gone"
-
-    return {pid for pid in pids if state(pid) not in ("gone", "Z")}
-
-
 def ports(info: dict[str, Any]) -> set[int]:
-    urls = [info["api"], info["stream"], info["webchat"], info["engines"]["s3"], f"kafka://{info['engines']['kafka']}"]
+    urls = [info["api"], info["stream"], info["webchat"], info["bot"], info["engines"]["s3"]]
+    urls += [f"kafka://{info['engines']['kafka']}"]
     urls += [service[kind] for service in info["services"].values() for kind in ("http", "probe")]
     return {urlsplit(url).port or 0 for url in urls}
 
@@ -130,7 +105,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     assert not list(path.glob("info.json")), "what has ended is not announced"
 
 
-def test_two_installations_live_side_by_side_and_sigterm_ends_one_alone(system: System, folder: Path) -> None:
+def webchat_channel(folder: Path) -> str:
+    known = json.loads((folder / "data" / "demo.json").read_text())
+    return f"/v1/channels/{known['webchat']['id']}"
+
+
+async def test_two_installations_live_side_by_side_and_sigterm_ends_one_alone(system: System, folder: Path) -> None:
     second = launch(folder)
     try:
         wait_ready(second)
@@ -138,8 +118,11 @@ def test_two_installations_live_side_by_side_and_sigterm_ends_one_alone(system: 
         assert not ports(info) & ports(system.info)
         assert len({service["pid"] for service in info["services"].values()}) == 1
         (folder / "channel").write_text(info["channel"]["id"])
+        async with Api(info["api"], info["tokens"]["owner"]) as owner:
+            elsewhere = {"settings": {"outbound_url": "http://127.0.0.1:9/moved", "kept": "x"}, "bot": None}
+            await owner.ok("PATCH", webchat_channel(folder), elsewhere)
         ours, theirs = family(second.process.pid), family(system.process.pid)
-        assert len(ours) >= 7
+        assert len(ours) >= 8
     finally:
         stop(second)
     assert second.process.returncode == 0
@@ -152,7 +135,12 @@ async def test_the_next_start_is_quick_finds_its_data_and_even_sigkill_leaves_no
     again = launch(folder)
     try:
         assert wait_ready(again) <= SECOND_START_WITHIN_S
-        assert again.info["channel"]["id"] == (folder / "channel").read_text()
+        info = again.info
+        assert info["channel"]["id"] == (folder / "channel").read_text()
+        async with Api(info["api"], info["tokens"]["owner"]) as owner:
+            channel = await owner.ok("GET", webchat_channel(folder))
+        assert channel["settings"] == {"outbound_url": f"{info['webchat']}deliveries", "kept": "x"}
+        assert channel["bot"] == {"kind": "webhook", "settings": {"url": info["bot"]}}
         ours = family(again.process.pid)
     finally:
         again.process.kill()

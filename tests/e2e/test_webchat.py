@@ -6,6 +6,7 @@ import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from shared.testing.api import Api
@@ -23,10 +24,11 @@ async def inbox() -> AsyncIterator[Inbox]:
         yield started
 
 
-def test_it_knows_nothing_of_relaydesk_but_the_contract() -> None:
-    own = {path.stem for path in SERVER.parent.glob("*.py")}
+@pytest.mark.parametrize("example", [SERVER.parent, SERVER.parents[1] / "bot"], ids=lambda path: str(path.name))
+def test_it_knows_nothing_of_relaydesk_but_the_contract(example: Path) -> None:
+    own = {path.stem for path in example.glob("*.py")}
     allowed = own | set(sys.stdlib_module_names) | {"aiohttp", "standardwebhooks"}
-    for path in SERVER.parent.glob("*.py"):
+    for path in example.glob("*.py"):
         nodes = list(ast.walk(ast.parse(path.read_text())))
         imported = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
         imported += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
@@ -166,7 +168,8 @@ async def test_a_visitor_and_an_agent_talk(system: System, agent: Api, stream: F
             return found[0] if found else None
 
         conversation = (await eventually(received, "the agent's stream shows it"))["subject"]
-        sent = await agent.reply(conversation, "Hi Grace!")
+        await eventually(lambda: len(visitor.texts("bot")) == 1, "the bot has answered")
+        sent = await agent.reply(conversation, "Hi Grace!", disable_bot=True)
         assert sent.status == 201
         await eventually(lambda: visitor.texts("agent") == ["Hi Grace!"], "the visitor sees the answer")
         await visitor.post("receipts", {"ids": [sent.body["id"]], "status": "read"})
@@ -174,7 +177,10 @@ async def test_a_visitor_and_an_agent_talk(system: System, agent: Api, stream: F
         async def read() -> bool:
             thread = await agent.thread(conversation)
             messages = [e["data"]["message"] for e in thread if "message" in e["data"]]
-            return [message["status"] for message in messages] == [None, "read"]
+            return [(m["author"]["kind"], m["status"]) for m in messages if m["author"]["kind"] != "bot"] == [
+                ("contact", None),
+                ("agent", "read"),
+            ]
 
         await eventually(read, "the agent sees that it was read")
         state = await agent.ok("GET", f"/v1/conversations/{conversation}")

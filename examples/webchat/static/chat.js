@@ -65,7 +65,7 @@ function draw(item, line) {
   const mine = line.author === "visitor";
   item.className = `line ${mine ? "mine" : "theirs"} ${line.state}`;
   item.replaceChildren();
-  if (!mine) item.append(element("p", "author", line.name || (line.author === "bot" ? "Assistant" : "Support")));
+  if (!mine) item.append(element("p", "author", line.name || (line.author === "bot" ? "Chatbot" : "Support")));
   const bubble = element("div", "bubble", line.text ?? "");
   bubble.dir = "auto";
   for (const file of line.attachments) bubble.append(fileView(file));
