@@ -93,7 +93,7 @@ def _add_dlq(commands: "Commands") -> None:
     show = verbs.add_parser("show", help="the letters of a topic: where from, why, and their bytes")
     replay = verbs.add_parser("replay", help="write letters to the topic they came from, once more")
     for verb in (show, replay):
-        verb.add_argument("topic", help="the source topic, for example channel.inbound")
+        verb.add_argument("topic", help="the source topic or its dead letters, for example channel.inbound")
     show.add_argument("--offset", type=int, metavar="N", help="this letter only")
     which = replay.add_mutually_exclusive_group(required=True)
     which.add_argument("--offset", type=int, metavar="N", help="this letter only")

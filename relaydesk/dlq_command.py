@@ -49,13 +49,13 @@ def replay(topic: str, offset: int | None) -> int:
             await producer.stop()
 
     with_messaging(write)
-    print(f"{len(letters)} written again to {topic}; they stay in {dead_letter_name(topic)} until they expire")
+    print(f"{len(letters)} written again to {topic.removesuffix(dead_letter_name(''))}; they stay until they expire")
     return 0
 
 
 def _letters(topic: str, offset: int | None, limit: int) -> Sequence[Record]:
-    """Letters of a source topic, oldest first. Raises CommandError where it has no dead letters or not this one."""
-    name = dead_letter_name(topic)
+    """Letters of a topic, named by its own name or by theirs, oldest first. CommandError where there are none."""
+    name = topic if topic.endswith(dead_letter_name("")) else dead_letter_name(topic)
     if name not in TOPICS:
         raise CommandError(f"{topic} has no dead letters; `relaydesk dlq list` names the topics that may")
 

@@ -84,7 +84,7 @@ def test_all_ports_of_an_installation_differ_and_lie_within_forty() -> None:
     ports = Ports(9700)
     engines = ports.engines
     used = [*ports.own(), engines.kafka, engines.kafka_controller, engines.mongo, engines.s3]
-    assert len(set(used)) == len(used) == 7 + 2 * len(SERVICES)
+    assert len(set(used)) == len(used) == 8 + 2 * len(SERVICES)
     assert all(9700 <= port < 9740 for port in used)
 
 
