@@ -24,6 +24,10 @@ run: $(READY) ## engines, services, web chat and console on this machine (RUN="-
 test: lint ## lint, types and every test that can run on this machine
 	$(BIN)/python -m pytest -q $(TESTS)
 
+.PHONY: prove
+prove: $(READY) ## the proofs of dispatch at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies (10 minutes)
+	PROVE=full $(BIN)/python -m pytest -q --log-cli-level=INFO tests/faults/test_takeovers.py tests/integration/dispatch/test_load.py
+
 .PHONY: unit
 unit: $(READY) ## only the tests that need no engines: seconds
 	$(BIN)/python -m pytest -q tests/unit tests/contracts tests/architecture

@@ -15,12 +15,13 @@ from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One request as it came. `at`: monotonic seconds when its body was read."""
+    """One request as it came. Monotonic seconds: `at`: when its body was read, `begun`: when its head was."""
 
     id: str
     body: dict[str, Any]
     headers: Mapping[str, str]
     at: float
+    begun: float
 
     @property
     def conversation(self) -> str:
@@ -79,7 +80,7 @@ class Adapter:
         self.url = ""
         self._busy: Counter[str] = Counter()
         self._closing = asyncio.Event()
-        self._runner = web.ServerRunner(web.Server(self._serve), shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(web.Server(self._serve, access_log=None), shutdown_timeout=0.1)
 
     async def __aenter__(self) -> "Adapter":
         await self._runner.setup()
@@ -110,9 +111,10 @@ class Adapter:
         return [seen for seen in self.seen if seen.id == ident]
 
     async def _serve(self, request: web.BaseRequest) -> web.StreamResponse:
+        begun = time.monotonic()
         raw = await request.read()
         headers = {name.lower(): value for name, value in request.headers.items()}
-        seen = Seen(headers.get("webhook-id", ""), json.loads(raw), headers, time.monotonic())
+        seen = Seen(headers.get("webhook-id", ""), json.loads(raw), headers, time.monotonic(), begun)
         self.seen.append(seen)
         if self.secret and not _verifies(self.secret, raw, headers):
             self.bad.append(seen)

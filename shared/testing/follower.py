@@ -27,6 +27,7 @@ class Follower:
         self.events: list[Event] = []
         self.frames: list[dict[str, Any]] = []
         self.welcomes: list[dict[str, Any]] = []
+        self._opened: dict[str, str] = {}
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -60,12 +61,8 @@ class Follower:
     async def conversation_of(self, external_id: str) -> str:
         """The conversation that `contact.created` opened for the contact with this external id."""
 
-        def found() -> str | None:
-            made = (e for e in self.events if kind(e) == "contact.created")
-            mine = (str(e["subject"]) for e in made if e["data"]["contact"]["external_id"] == external_id)
-            return next(mine, None)
-
-        return await eventually(found, f"contact.created of {external_id} on the stream", timeout=30)
+        what = f"contact.created of {external_id} on the stream"
+        return await eventually(lambda: self._opened.get(external_id), what, timeout=30)
 
     async def _follow(self) -> None:
         async with aiohttp.ClientSession() as session:
@@ -87,6 +84,9 @@ class Follower:
         self.frames.append(frame)
         if frame["type"] == "event":
             self.events.append(frame["event"])
+            if kind(frame["event"]) == "contact.created":
+                external_id = frame["event"]["data"]["contact"]["external_id"]
+                self._opened.setdefault(external_id, str(frame["event"]["subject"]))
         elif frame["type"] == "welcome":
             self.welcomes.append(frame)
 

@@ -14,10 +14,10 @@ CODE = "import sys; from relaydesk.services import serve; sys.exit(serve(['dispa
 
 
 class Process:
-    """`relaydesk serve dispatch`; `async with` kills it at the end, if it runs."""
+    """`relaydesk serve dispatch` with these settings; `async with` kills it at the end, if it runs."""
 
-    def __init__(self, installation: Installation) -> None:
-        given = installation.settings(dispatch_http_port=0, dispatch_probe_port=0).model_dump()
+    def __init__(self, installation: Installation, **changes: object) -> None:
+        given = installation.settings(dispatch_http_port=0, dispatch_probe_port=0, **changes).model_dump()
         ours = {f"RELAYDESK_{name.upper()}": _text(value) for name, value in given.items() if value is not None}
         self._environment = {**os.environ, **ours}
         self._process: asyncio.subprocess.Process | None = None
@@ -36,6 +36,11 @@ class Process:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, "-c", CODE, env=self._environment, stdout=nowhere, stderr=nowhere
         )
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it doesn't run"
+        return self._process.pid
 
     async def kill(self) -> None:
         """SIGKILL."""
