@@ -6,6 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 RUN ?=
+BENCH ?=
 TESTS ?= tests
 UV := .local/tools/bin/uv
 UV_VERSION := 0.13.9
@@ -27,6 +28,10 @@ test: lint ## lint, types and every test that can run on this machine
 .PHONY: prove
 prove: $(READY) ## the proofs of dispatch at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies (10 minutes)
 	PROVE=full $(BIN)/python -m pytest -q --log-cli-level=INFO tests/faults/test_takeovers.py tests/integration/dispatch/test_load.py
+
+.PHONY: bench-pipeline
+bench-pipeline: $(READY) ## what a message costs, beside floors on the same engines (BENCH="--quick --json FILE" for options)
+	$(BIN)/python -m bench.pipeline $(BENCH)
 
 .PHONY: unit
 unit: $(READY) ## only the tests that need no engines: seconds
