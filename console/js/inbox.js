@@ -9,7 +9,7 @@ const VIEWS = [
   ["mine", "Mine", "mine"],
   ["unassigned", "Unassigned", "unassigned"],
 ];
-const LIVE = { live: "Live", connecting: "Connecting …", lost: "Offline, trying again …" };
+const LIVE = { live: "Live", connecting: "Connecting …", waiting: "Offline, trying again …", stopped: "Offline" };
 const EMPTY = {
   all: "No conversations. What customers write appears here.",
   mine: "Nothing is assigned to you.",

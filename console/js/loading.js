@@ -167,12 +167,13 @@ function complainUnlessGone(problem) {
   if (problem.status !== 404) complain(problem);
 }
 
-// After a gap that nobody can fill: everything that is shown is read anew.
+// After a gap that nobody can fill: everything that is shown is read anew. -> the stream position that goes with it.
 export async function reload() {
   state.threads.forEach((_, id) => id !== state.selected && state.threads.delete(id));
-  await Promise.all([loadPeople(), loadList()]);
+  const [cursor] = await Promise.all([loadList(), loadPeople()]);
   if (state.selected) await Promise.all([loadConversation(state.selected), loadThread(state.selected)]);
   countersSoon();
+  return cursor;
 }
 
 export async function markRead(id) {

@@ -1,6 +1,7 @@
 // Puts the console together: sign in, panes, keys, the stream.
 
-import { command } from "./api.js";
+import { CLOSE, RelaydeskStream } from "../clients/relaydesk-stream.js";
+import { Problem, command, post } from "./api.js";
 import { drawComposer, listenToComposer, setMode } from "./composer.js";
 import { drawDetails } from "./details.js";
 import { $, toast } from "./dom.js";
@@ -10,11 +11,14 @@ import { loadConversation, loadList, loadMore, loadPeople, loadThread } from "./
 import { assignmentSeen } from "./model.js";
 import { signIn, signInFromAddress, signOut, token } from "./session.js";
 import { changed, eventsOf, onChange, state } from "./state.js";
-import { Stream } from "./stream.js";
 import { drawThread, scrollToEnd } from "./thread.js";
 
 const VIEWS = ["all", "mine", "unassigned"];
 const READ_MS = 400;
+const STOPPED = {
+  [CLOSE.FORBIDDEN]: "You are not allowed in here any more.",
+  [CLOSE.PROTOCOL]: "This page and the server do not understand each other. Load it anew.",
+};
 
 let stream = null;
 let reading = null;
@@ -49,17 +53,28 @@ function retryBegin(problem) {
   setTimeout(begin, 3000);
 }
 
+async function readAnew() {
+  try {
+    return await reload();
+  } catch (problem) {
+    complain(problem);
+    throw problem; // asked again
+  }
+}
+
 function listenToStream(cursor) {
-  stream = new Stream({
-    event: takeEvent,
-    snapshot: () => reload().catch(complain),
-    state: (live) => {
+  stream = new RelaydeskStream({
+    ticket: () => post("/v1/stream/ticket"),
+    cursor,
+    onEvent: takeEvent,
+    onSnapshotRequired: readAnew,
+    onState: (live, { code, error }) => {
       state.live = live;
       changed();
+      if (error && !(error instanceof Problem)) throw error; // a fault of ours: into the browser's log
+      if (live === "stopped" && (code || error)) showSignIn(error?.message ?? STOPPED[code]);
     },
-    refused: (problem) => showSignIn(problem.message),
-  });
-  stream.start(cursor);
+  }).start();
 }
 
 async function open(id) {

@@ -13,7 +13,7 @@ export const state = {
   floor: "", // nothing older than this is known to be complete in the list
   next: null, // cursor of the following page of the list
   selected: null,
-  live: "connecting", // connecting, live, lost
+  live: "connecting", // connecting, live, waiting, stopped
   sending: new Map(), // conversation id -> messages on their way
   drafts: new Map(), // conversation id -> {text, mode}
 };

@@ -10,7 +10,10 @@ from starlette.responses import RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
-HERE = Path(__file__).resolve().parents[3] / "console"
+ROOT = Path(__file__).resolve().parents[3]
+HERE = ROOT / "console"
+CLIENTS = ROOT / "clients" / "js"
+"""What the pages import from `/console/clients/`: the published client of the stream."""
 
 
 def add_console(app: FastAPI, pages: Path, origins: Sequence[str]) -> None:
@@ -20,7 +23,9 @@ def add_console(app: FastAPI, pages: Path, origins: Sequence[str]) -> None:
         return RedirectResponse("/console/", 308)
 
     app.add_route("/console", with_slash)
-    app.mount("/console", ConsolePages(pages, policy(origins)))
+    csp = policy(origins)
+    app.mount("/console/clients", ConsolePages(CLIENTS, csp))
+    app.mount("/console", ConsolePages(pages, csp))
 
 
 def policy(origins: Sequence[str]) -> str:
