@@ -1,7 +1,6 @@
 """A TCP proxy that does what networks do: cuts, stalls and delays, at random from a seed."""
 
 import asyncio
-import contextlib
 import random
 from dataclasses import dataclass
 from types import TracebackType
@@ -68,35 +67,35 @@ class ChaosProxy:
         for task in self._tasks:
             task.cancel()
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        self.connections += 1
-        try:
-            await self._join(reader, writer)
-        except (OSError, Cut, asyncio.CancelledError):
-            pass
-        finally:
-            writer.transport.abort()
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        def ended(task: asyncio.Task[None]) -> None:
+            if not writer.is_closing():
+                writer.transport.abort()
             self._tasks.discard(task)
+
+        self.connections += 1
+        task = asyncio.create_task(self._join(reader, writer))
+        task.add_done_callback(ended)
+        self._tasks.add(task)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Client and server, until one of them ends or it is cut."""
-        server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+        except OSError:
+            return
         ways = [
             asyncio.create_task(_pass(reader, server_writer)),
             asyncio.create_task(self._disturb(server_reader, writer)),
         ]
         try:
-            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-            for way in done:
-                way.result()
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            writer.close()  # with what it still has to say, unless it was cut
         finally:
+            server_writer.transport.abort()
             for way in ways:
                 way.cancel()
             await asyncio.gather(*ways, return_exceptions=True)
-            server_writer.transport.abort()
 
     async def _disturb(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         due = self._next()
@@ -105,12 +104,9 @@ class ChaosProxy:
             while len(data) >= due and not self.calm:
                 writer.write(data[:due])
                 data, due = data[due:], self._next()
-                await self._incident()
+                await self._incident(writer)
             due -= len(data)
             writer.write(data)
-            await writer.drain()
-        with contextlib.suppress(OSError):
-            writer.write_eof()
             await writer.drain()
 
     async def _watch(self, data: bytes, writer: asyncio.StreamWriter) -> None:
@@ -118,14 +114,12 @@ class ChaosProxy:
         if at >= 0:
             self.cut_before = b""
             writer.write(data[:at].rpartition(b"{")[0][:-2])  # without its frame's header
-            await writer.drain()
-            writer.close()
             raise Cut
 
     def _next(self) -> int:
         return max(1, round(self._random.expovariate(1 / self._habits.every)))
 
-    async def _incident(self) -> None:
+    async def _incident(self, writer: asyncio.StreamWriter) -> None:
         habits = self._habits
         weights = (habits.cuts, habits.stalls, habits.delays)
         what = self._random.choices(("cut", "stall", "delay"), weights)[0]
@@ -135,6 +129,7 @@ class ChaosProxy:
         elif what == "stall":
             await asyncio.sleep(self._random.uniform(0, habits.stall_s))
         if what == "cut":
+            writer.transport.abort()
             raise Cut
 
 

@@ -47,6 +47,7 @@ window.fetch = async (path, ...more) => {
   if (!/conversations\\/[0-9a-f-]{36}(\\/messages)?$/.test(pathname) || !answer.ok) return answer;
   if (first && !pathname.endsWith("/messages")) {
     first = false;
+    window.asked = true;
     await new Promise(() => {});
   }
   const content = await answer.json();
@@ -308,6 +309,7 @@ async def test_a_read_model_that_lags_behind_the_stream_hides_nothing(
         conversation = await stream.conversation_of(who)
         heard = f"import('/console/js/loading.js').then((it) => it.heardOf('{conversation}') >= 4)"
         await eventually(lambda: console.run(heard), "the page has heard of both")
+        await console.until("window.asked", "the question that is never answered")
         await opened(console, conversation)
         await shows(console, "#thread .bubble", "two")
         assert await bubbles(console) == ["one", "two"]

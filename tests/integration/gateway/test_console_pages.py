@@ -25,6 +25,8 @@ async def test_the_page_comes_with_a_strict_policy(base: str) -> None:
         assert script.status == 200 and "javascript" in script.headers["content-type"]
         again = await browser.call("GET", "/console/scripts/main.js", headers={"If-None-Match": script.headers["etag"]})
         assert again.status == 304
+        client = await browser.call("GET", "/console/clients/relaydesk-stream.js")
+        assert client.status == 200 and "javascript" in client.headers["content-type"]
         assert (await browser.call("GET", "/console")).headers["location"] == "/console/"
 
 

@@ -7,7 +7,6 @@ import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +17,14 @@ from aiohttp import web
 from relaydesk_stream import Forbidden, GapUnfilled, Handlers, SnapshotRequired, StateChange, Stream, Ticket, Timing
 from services.gateway.stream.backfill import BackfillSettings
 from shared.testing.browser import Page, chromium, page
-from shared.testing.chaos import ChaosProxy
+from shared.testing.chaos import ChaosProxy, Habits
 from shared.testing.eventually import eventually
 from tests.integration.gateway.stream.conftest import SETTINGS, Conversation, Replica, StreamWorld
 
 FORGETFUL = replace(SETTINGS, ring_entries=5, backfill=BackfillSettings(block=40, overlap=40, parallel=2))
 """A stream that knows few repeats: what it lets through, clients must leave out."""
 
+ROUGH = Habits(every=8_000)
 QUICK = Timing(first_wait_s=0.02, longest_wait_s=0.3, connect_s=2.0)
 CLIENTS = Path(__file__).resolve().parents[4] / "clients" / "js"
 needs_browser = pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium")
@@ -54,7 +54,7 @@ class Desk:
 @asynccontextmanager
 async def desk(replica: Replica, seed: int = 1, calm: bool = True) -> AsyncIterator[Desk]:
     address = replica.stream.ticket(replica.principal()).url
-    async with ChaosProxy(address, seed) as proxy:
+    async with ChaosProxy(address, seed, ROUGH) as proxy:
         proxy.calm = calm
         yield Desk(replica, proxy)
 
