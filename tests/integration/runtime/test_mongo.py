@@ -9,7 +9,7 @@ import textwrap
 import uuid
 import warnings
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 
 import pymongo.errors
@@ -61,6 +61,16 @@ async def mongo(engines: Addresses, mongo_prefix: str, driver: Driver, metrics: 
 
 def counted(metrics: Metrics, line: str) -> bool:
     return line in metrics.exposition().decode()
+
+
+@asynccontextmanager
+async def sockets_left_behind() -> AsyncIterator[None]:
+    """PyMongo, closed or out of time while it connects, leaves that socket to the garbage collector."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        yield
+        await asyncio.sleep(0.1)
+        gc.collect()
 
 
 async def test_calls_that_stores_use_are_the_same(mongo: Mongo) -> None:
@@ -223,7 +233,8 @@ async def test_what_a_server_that_hung_kept_open_does_not_hold_up_the_next_trans
     own_engines: LocalEngines, mongo_prefix: str, driver: Driver
 ) -> None:
     server = own_engines.mongo
-    mongo = Mongo(f"{own_engines.addresses.mongo}&socketTimeoutMS=700", f"{mongo_prefix}_hung", driver, Metrics())
+    hasty = f"{own_engines.addresses.mongo}&socketTimeoutMS=700"
+    mongo = Mongo(hasty, f"{mongo_prefix}_hung", driver, Metrics())
     things = mongo.db["things"]
 
     async def hang(session: Session) -> None:
@@ -240,16 +251,17 @@ async def test_what_a_server_that_hung_kept_open_does_not_hold_up_the_next_trans
             return True
         return False
 
-    try:
-        await things.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
-        with pytest.raises(Transient):
-            await mongo.transaction(hang)
-        os.kill(server.pid, signal.SIGCONT)
-        await eventually(added, "it is written", timeout=15)
-        assert await things.find_one({"_id": "one"}) == {"_id": "one", "n": 1}
-    finally:
-        os.kill(server.pid, signal.SIGCONT)
-        await mongo.stop()
+    async with sockets_left_behind():
+        try:
+            await things.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
+            with pytest.raises(Transient):
+                await mongo.transaction(hang)
+            os.kill(server.pid, signal.SIGCONT)
+            await eventually(added, "it is written", timeout=15)
+            assert await things.find_one({"_id": "one"}) == {"_id": "one", "n": 1}
+        finally:
+            os.kill(server.pid, signal.SIGCONT)
+            await mongo.stop()
 
 
 class Commits:
@@ -292,14 +304,11 @@ async def test_an_unknown_commit_is_committed_again_and_reported_when_it_stays_u
 
 @pytest_asyncio.fixture
 async def away(driver: Driver) -> AsyncIterator[Mongo]:
-    """A client without a server. PyMongo, closed while it connects, leaves that socket to the garbage collector."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ResourceWarning)
+    """A client without a server."""
+    async with sockets_left_behind():
         client = Mongo(NOWHERE, "relaydesk_none", driver, Metrics())
         yield client
         await client.stop()
-        await asyncio.sleep(0.1)
-        gc.collect()
 
 
 async def test_no_server_is_transient_everywhere(away: Mongo) -> None:
