@@ -14,6 +14,7 @@ from services.dispatch.channels.webhook import Webhook
 from services.dispatch.fence import Fence
 from services.dispatch.handlers import LaneHandler, OutboundIntake
 from services.dispatch.http import build_api
+from services.dispatch.interventions import FrontDesk, Interventions, RegularLook
 from services.dispatch.lanes import Lanes, Limits
 from services.dispatch.outside import GatedHttp, SignedLinks
 from services.dispatch.runner import Runner, Work
@@ -73,6 +74,7 @@ def build(settings: DispatchSettings, channel_kinds: Kinds = kinds) -> Service:
         health.alive_while(name, consumer.progress)
     for name, runner in parts.runners.items():
         health.alive_while(name, runner.progress)
+    health.alive_while("regular look", parts.regular_look.progress)
     health.ready_when("channels", parts.table.ready)
     health.alive_while("channels", parts.table.progress)
     return Service(
@@ -109,6 +111,10 @@ class Parts:
         self._channels = ChannelTable(box, self._channel_changed)
         self.table = messaging.table(topics.CHANNELS, self._channels.read)
         self.consumers: dict[str, GroupConsumer] = {}
+        self._reports = MongoReports(mongo, DELIVERIES, self._producer)
+        front = FrontDesk(self._deliveries, self._reports, self._channels.get, self._look, self.clock)
+        self.regular_look = RegularLook(front)
+        self._interventions = Interventions(front, metrics)
         self._bot_runner = self._bots()
         self._runner = self._channel_deliveries(channel_kinds(self))
         self.http = self._http()
@@ -128,7 +134,8 @@ class Parts:
             self._client,
             self.table,
         ]
-        return [*engines, self._members, self._token_keys, self._runner, self._bot_runner, *self.consumers.values()]
+        work: list[Component] = [self._runner, self._bot_runner, self.regular_look, *self.consumers.values()]
+        return [*engines, self._members, self._token_keys, *work]
 
     def _lanes(self, kind: str, limits: Limits) -> Lanes:
         lanes = Lanes(limits)
@@ -139,15 +146,18 @@ class Parts:
         self.lanes.hurry_channel(channel_id, self.clock.now())
         self._runner.wake()
 
+    def _look(self, lane: str) -> None:
+        self.lanes.look(lane, self.clock.now())
+        self._runner.wake()
+
     def _channel_deliveries(self, kinds: dict[str, Kind]) -> Runner:
         intake = OutboundIntake(self._deliveries, self.clock)
-        reports = MongoReports(self._mongo, DELIVERIES, self._producer)
-        handler = LaneHandler(intake, reports, self.lanes, self._wake, self.clock)
+        handler = LaneHandler(intake, self._reports, self.lanes, self._wake, self.clock)
         consumer = self._group(NAME, topics.CHANNEL_OUTBOUND, handler)
         bounds = Bounds(self.settings.dispatch_timeout_s, min(5.0, self.settings.dispatch_timeout_s))
         desk = Desk(
             store=self._deliveries,
-            reports=reports,
+            reports=self._reports,
             fence=Fence(consumer, self.settings.dispatch_fence_patience_s),
             kinds=kinds,
             channel=self._channels.get,
@@ -192,4 +202,4 @@ class Parts:
         self._token_keys = KeySource(self.settings)
         self._members = RemoteMembers(self.settings.gateway_url)
         access = Access(Verifier(self.settings, self._token_keys), self._members)
-        return build_api(self._deliveries, access, self.metrics)
+        return build_api(self._deliveries, self._interventions, access, self.metrics)

@@ -1,12 +1,15 @@
-"""GET /v1/deliveries: what is on its way, and what came of it."""
+"""/v1/deliveries: what is on its way, what came of it; one of them tried now, or not at all."""
 
+from collections.abc import Awaitable
 from typing import Annotated, Literal
 
 from fastapi import FastAPI, Query
 from pydantic import BaseModel
 
 from services.dispatch.core.delivery import OPEN, Delivery, State
-from services.dispatch.ports import DeliveryStore
+from services.dispatch.core.intervention import Refused
+from services.dispatch.interventions import Interventions
+from services.dispatch.ports import DeliveryBook
 from services.dispatch.ports import Query as Wanted
 from shared.contracts.ids import split_message_id
 from shared.contracts.shape import Uuid
@@ -14,6 +17,10 @@ from shared.contracts.times import to_timestamp
 from shared.runtime.http import Access, Caller, Problem, api, route
 from shared.runtime.metrics import Metrics
 
+_WHY = {
+    "DELIVERY_ENDED": "It was sent, failed or is unknown: an end is final. Send the message again.",
+    "DELIVERY_UNDER_WAY": "It is being handed over at this moment. Try again when the attempt is over.",
+}
 ALL_STATES: tuple[State, ...] = ("waiting", "attempting", "sent", "failed", "unknown")
 Asked = Literal["open", "waiting", "attempting", "sent", "failed", "unknown"]
 Limit = Annotated[int, Query(ge=1, le=200)]
@@ -39,7 +46,7 @@ class Page(BaseModel):
     next: str | None
 
 
-def build_api(store: DeliveryStore, access: Access, metrics: Metrics) -> FastAPI:
+def build_api(book: DeliveryBook, interventions: Interventions, access: Access, metrics: Metrics) -> FastAPI:
     app = api("dispatch", access, metrics)
 
     @route(app, "GET", "/v1/deliveries")
@@ -51,11 +58,27 @@ def build_api(store: DeliveryStore, access: Access, metrics: Metrics) -> FastAPI
         after: str | None = None,
     ) -> Page:
         wanted = Wanted(principal.workspace, _states(state), channel_id, _checked(after), limit + 1)
-        found = await store.page(wanted)
+        found = await book.page(wanted)
         more = found[limit - 1].record.message_id if len(found) > limit else None
         return Page(items=[shown(delivery) for delivery in found[:limit]], next=more)
 
+    @route(app, "POST", "/v1/deliveries/{delivery_id}/retry")
+    async def retry(principal: Caller, delivery_id: str) -> DeliveryShown:
+        return shown(await _allowed(interventions.retry(principal.workspace, delivery_id)))
+
+    @route(app, "POST", "/v1/deliveries/{delivery_id}/cancel")
+    async def cancel(principal: Caller, delivery_id: str) -> DeliveryShown:
+        return shown(await _allowed(interventions.cancel(principal.workspace, delivery_id)))
+
     return app
+
+
+async def _allowed(asked: Awaitable[Delivery]) -> Delivery:
+    """Problem 409 where the rules say no."""
+    try:
+        return await asked
+    except Refused as refused:
+        raise Problem(409, refused.code, _WHY[refused.code]) from None
 
 
 def shown(delivery: Delivery) -> DeliveryShown:

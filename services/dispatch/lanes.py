@@ -94,6 +94,16 @@ class Lanes:
             lane.fenced(epoch)
             self._hurry(lane, now)
 
+    def look(self, key: str, now: datetime) -> None:
+        """Something about this lane's entries was changed where they are stored: look at its head now."""
+        lane = self._lanes.get(key)
+        if lane is None:
+            return
+        if lane.busy:
+            lane.touched = True
+        elif lane.at is not None and lane.at > now:
+            self._schedule(lane, now)
+
     def hurry_channel(self, channel_id: str, now: datetime) -> None:
         for lane in [lane for lane in self._lanes.values() if lane.channel_id == channel_id]:
             self._hurry(lane, now)

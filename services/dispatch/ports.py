@@ -44,14 +44,30 @@ class DeliveryStore(Protocol):
     async def head(self, lane: str, partition: int) -> Delivery | None:
         """The open delivery with the lowest seq, body and all."""
 
+    async def find(self, workspace: str, message_id: str) -> Delivery | None:
+        """None where this workspace has no such delivery (any more)."""
+
     async def epoch(self, lane: str) -> int:
         """The greatest epoch of a fence of this conversation; 0 without one."""
 
     async def swap(self, seen: Delivery, after: Delivery, report: Outgoing | None = None) -> bool:
         """Compare-and-set: store `after`, with `report` to be published, if the stored one is still as `seen`."""
 
+
+class DeliveryBook(Protocol):
+    """Deliveries as members meet them, whoever owns their lanes. Calls raise the database's errors while it is away."""
+
+    async def find(self, workspace: str, message_id: str) -> Delivery | None:
+        """As `DeliveryStore.find`."""
+
     async def page(self, query: Query) -> list[Delivery]:
         """At most `query.limit`."""
+
+    async def swap(self, seen: Delivery, after: Delivery, report: Outgoing | None = None) -> bool:
+        """As `DeliveryStore.swap`."""
+
+    async def nudged(self, since: datetime) -> list[str]:
+        """The lanes into which a member reached since then."""
 
 
 class Reports(Protocol):

@@ -19,13 +19,11 @@ from services.dispatch.fence import Fence, Silenced
 from services.dispatch.insisting import insist, publish
 from services.dispatch.lanes import Lane
 from services.dispatch.ports import DeliveryStore, Http, Reports
-from shared.contracts.topics import CHANNEL_INBOUND
-from shared.contracts.wire import encode
+from services.dispatch.reporting import told_of
 from shared.runtime.clock import Clock
 from shared.runtime.faults import Fenced, Transient
 from shared.runtime.metrics import Metrics
 from shared.runtime.outbound_http import Gate
-from shared.runtime.records import Outgoing
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -120,14 +118,20 @@ class Sender:
 
     async def _store(self, seen: Delivery, after: Delivery) -> None:
         """Write the outcome, then tell it."""
-        told = _told(after, self._desk.channel(after.record.channel_id))
+        told = told_of(after, self._desk.channel(after.record.channel_id))
         stored = await insist(lambda: self._desk.store.swap(seen, after, told), after.ident)
         if after.end is None or told is None:
             return
-        if not stored:
-            log.warning("an outcome was there already, or somebody else had taken over", delivery=after.ident)
+        if not stored and not await insist(lambda: self._is_stored(after), after.ident):
+            log.warning("another outcome is stored already, and it counts", delivery=after.ident)
+            return
         self._metrics.counter("deliveries_ended", state=after.end.state).inc()
         await publish(self._desk.reports, after.ident, told)
+
+    async def _is_stored(self, after: Delivery) -> bool:
+        """Whether this very end is there: our write, its answer lost. Any other end is told by whoever wrote it."""
+        found = await self._desk.store.find(after.record.workspace, after.record.message_id)
+        return found is not None and found.end is not None and report(found, None) == report(after, None)
 
     def _sight(self, head: Delivery, channel: Channel | None, fence: int, hurried: bool) -> Sight:
         kind = self._desk.kinds.get(head.record.channel_kind)
@@ -141,13 +145,6 @@ class Sender:
             hurried=hurried,
             rules=self._timing.rules,
         )
-
-
-def _told(after: Delivery, channel: Channel | None) -> Outgoing | None:
-    if after.end is None:
-        return None
-    record = report(after, channel.bot.kind if channel and channel.bot else None)
-    return Outgoing(CHANNEL_INBOUND, after.lane, encode(record), (("type", record.type.encode()),))
 
 
 def _seen(head: Delivery, channel: Channel | None, kind: Kind | None) -> ChannelSeen:

@@ -33,6 +33,8 @@ _ALL = (
     ErrorCode("MEDIA_NOT_READY", 409, "An attachment is not ready", "Wait for `media.ready`, then send again."),
     ErrorCode("MISSING_VALUE", 409, "A variable has no value for this contact", "Fill in the named variables."),
     ErrorCode("DELIVERIES_OPEN", 409, "Messages are still on their way through this channel", "Wait until they are delivered, or cancel them."),
+    ErrorCode("DELIVERY_ENDED", 409, "This delivery has ended", "Send the message again; an end is final."),
+    ErrorCode("DELIVERY_UNDER_WAY", 409, "This delivery is being handed over right now", "Try again when the attempt is over: seconds."),
     ErrorCode("BODY_TOO_LARGE", 413, "The body is too large", "Send fewer or smaller events per request."),
     ErrorCode("UNSUPPORTED_MEDIA_TYPE", 415, "The content type is not accepted", "Send `application/json`."),
     ErrorCode("INVALID", 422, "A field is not valid", "See `errors`: each names its field."),
@@ -54,6 +56,7 @@ _ALL = (
     ErrorCode("CHANNEL_GONE", None, "The channel no longer exists", "Answer through another channel."),
     ErrorCode("ADAPTER_REFUSED", None, "The channel adapter refused the message", "See the adapter's answer in `error`."),
     ErrorCode("DELIVERY_EXPIRED", None, "Not delivered within 24 h", "Check the adapter, then send again."),
+    ErrorCode("CANCELLED", None, "A member cancelled the delivery", "Nothing: no attempt follows. An earlier one without an answer may have arrived."),
     ErrorCode("RESULT_UNKNOWN", None, "The hand-over was interrupted", "Check with the channel whether it arrived before sending again."),
     ErrorCode("FOREIGN", None, "The record names something of another channel", "Check the adapter's ids."),
 )  # fmt: skip

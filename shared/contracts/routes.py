@@ -50,6 +50,8 @@ ROUTES = (
     Route("GET", "/v1/counters", "gateway", EVERYBODY, "Open, unassigned, mine, unread, needs_human"),
     Route("GET", "/v1/commands/{command_id}", "gateway", EVERYBODY, "The outcome of a command of yours"),
     Route("GET", "/v1/deliveries", "dispatch", EVERYBODY, "Deliveries by state and channel"),
+    Route("POST", "/v1/deliveries/{delivery_id}/retry", "dispatch", EVERYBODY, "Try a waiting delivery now"),
+    Route("POST", "/v1/deliveries/{delivery_id}/cancel", "dispatch", EVERYBODY, "End a waiting delivery unsent"),
 )
 
 _SERVICE_OF: Mapping[str, str] = {

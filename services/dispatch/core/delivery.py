@@ -42,7 +42,8 @@ class End:
 class Delivery:
     """`attempt`: how many have begun; `next_at`: the earliest time of the next. `claim` is set while attempting.
 
-    `trouble`: why the latest attempt was none, for people.
+    `trouble`: why the latest attempt was none, for people. `patience_from`: how many attempts had begun when a member
+    last asked for a retry: the backoff counts from there. `nudged_at`: when one last retried or cancelled it.
     """
 
     record: DeliverMessage
@@ -53,6 +54,8 @@ class Delivery:
     claim: Claim | None = None
     end: End | None = None
     trouble: str | None = None
+    patience_from: int = 0
+    nudged_at: datetime | None = None
 
     @property
     def ident(self) -> str:

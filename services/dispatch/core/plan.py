@@ -121,7 +121,7 @@ def settled(attempted: Delivery, outcome: Outcome, sight: Sight, jitter: float) 
 def next_at(attempted: Delivery, after_s: float | None, sight: Sight, jitter: float) -> datetime:
     """Not sooner than the backoff nor than the channel asked for (bounded); not later than the end of its life."""
     asked = min(after_s or 0.0, sight.rules.longest_retry_after_s)
-    delay = max(asked, backoff_s(attempted.attempt, sight.rules, jitter))
+    delay = max(asked, backoff_s(attempted.attempt - attempted.patience_from, sight.rules, jitter))
     return min(sight.now + timedelta(seconds=delay), expires_at(attempted, sight.rules))
 
 

@@ -23,7 +23,7 @@ _ENDINGS: Mapping[str, Ending] = {"sent": "sent", "failed": "failed", "unknown":
 
 
 class MongoDeliveries:
-    """Component (it makes its indexes) and DeliveryStore."""
+    """Component (it makes its indexes), DeliveryStore and DeliveryBook."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._entries = LaneEntries(mongo, DELIVERIES)
@@ -33,7 +33,9 @@ class MongoDeliveries:
         by_channel = [("workspace", ASCENDING), ("channel_id", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]
         by_state = [("workspace", ASCENDING), ("state", ASCENDING), ("_id", ASCENDING)]
         await self._entries.ensure_indexes(
-            IndexModel(by_channel, name="by_channel"), IndexModel(by_state, name="by_state")
+            IndexModel(by_channel, name="by_channel"),
+            IndexModel(by_state, name="by_state"),
+            IndexModel("nudged_at", name="nudged", sparse=True),
         )
         seconds = int(KEEP_FENCES.total_seconds())
         await self._fences.create_indexes([IndexModel("fenced_at", name="kept", expireAfterSeconds=seconds)])
@@ -60,8 +62,17 @@ class MongoDeliveries:
     async def swap(self, seen: Delivery, after: Delivery, report: Outgoing | None = None) -> bool:
         owner = seen.claim.owner if seen.claim else None
         where = {"_id": seen.ident, "state": seen.state, "attempt": seen.attempt, "claim.owner": owner}
+        where["nudged_at"] = seen.nudged_at
         pending = {"pending": pending_entries([report], datetime.now(UTC))} if report else {}
         return await self._entries.change(where, _changing(after) | pending)
+
+    async def find(self, workspace: str, message_id: str) -> Delivery | None:
+        found = await self._entries.collection.find_one({"_id": document_key(workspace, message_id)})
+        return _delivery(found) if found else None
+
+    async def nudged(self, since: datetime) -> list[str]:
+        lanes: list[str] = await self._entries.collection.distinct("lane", {"nudged_at": {"$gte": since}})
+        return lanes
 
     async def page(self, query: Query) -> list[Delivery]:
         where: dict[str, Any] = {"workspace": query.workspace, "state": {"$in": list(query.states)}}
@@ -93,7 +104,7 @@ def _document(delivery: Delivery) -> Document:
 
 
 def _changing(delivery: Delivery) -> Document:
-    """The part that swaps. `ended_at` is left out while open: it starts the time to live."""
+    """The part that swaps. `ended_at` is left out while open: it starts the time to live; `nudged_at` if never."""
     state: State = delivery.state
     values: Document = {
         "state": state,
@@ -101,8 +112,11 @@ def _changing(delivery: Delivery) -> Document:
         "attempt": delivery.attempt,
         "next_at": delivery.next_at,
         "trouble": delivery.trouble,
+        "patience_from": delivery.patience_from,
         "claim": {"owner": delivery.claim.owner, "until": delivery.claim.until} if delivery.claim else None,
     }
+    if delivery.nudged_at is not None:
+        values["nudged_at"] = delivery.nudged_at
     if delivery.end is not None:
         end = delivery.end
         values |= {"ended_at": end.at, "provider_message_id": end.provider_message_id, "error": end.error}
@@ -125,4 +139,6 @@ def _delivery(document: Document) -> Delivery:
         claim=Claim(claim["owner"], claim["until"]) if claim else None,
         end=end,
         trouble=document["trouble"],
+        patience_from=document.get("patience_from", 0),
+        nudged_at=document.get("nudged_at"),
     )

@@ -24,6 +24,7 @@ from shared.contracts.wire import decode_command, decode_inbound, encode
 from shared.engines.addresses import Addresses
 from shared.runtime.clock import SystemClock
 from shared.runtime.component import Component, Service
+from shared.runtime.consumer import GroupConsumer
 from shared.runtime.health import Health
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -125,6 +126,21 @@ class Installation:
             for component in service.components:
                 started.append(component)
                 await component.start()
+            yield service
+        finally:
+            for component in reversed(started):
+                await component.stop()
+
+    @asynccontextmanager
+    async def onlooker(self, **changes: object) -> AsyncIterator[Service]:
+        """A replica that owns no lanes (it reads no group topic), but answers HTTP and sees the same database."""
+        service = build(self.settings(**changes))
+        started: list[Component] = []
+        try:
+            for component in service.components:
+                if not isinstance(component, GroupConsumer):
+                    started.append(component)
+                    await component.start()
             yield service
         finally:
             for component in reversed(started):

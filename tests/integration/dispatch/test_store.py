@@ -1,5 +1,6 @@
 """One suite for the store in memory and the one in MongoDB, on both drivers: what the twin proves is true of it too."""
 
+import asyncio
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,7 +11,8 @@ import pytest
 import pytest_asyncio
 
 from services.dispatch.core.delivery import Delivery, End
-from services.dispatch.ports import DeliveryStore, LaneStart, Query
+from services.dispatch.core.intervention import cancelled, retried
+from services.dispatch.ports import LaneStart, Query
 from services.dispatch.store.deliveries import MongoDeliveries
 from services.dispatch.store.requests import MongoRequests
 from shared.engines.addresses import Addresses
@@ -20,6 +22,7 @@ from shared.runtime.records import Outgoing
 from tests.unit.dispatch.builders import CHANNEL, NOW, bot_message, claim, delivery, message, request
 from tests.unit.dispatch.memory import MemoryDeliveries
 
+DeliveryStore = MemoryDeliveries | MongoDeliveries
 LATER = NOW + timedelta(seconds=30)
 TOLD = Outgoing("channel.inbound", "acme:c", b"{}")
 ENDED = End("failed", NOW, error="ADAPTER_REFUSED")
@@ -146,6 +149,49 @@ async def test_pages_keep_to_workspace_state_and_channel_and_go_on_where_they_en
     assert await store.page(replace(query, workspace="nobody")) == []
 
 
+async def test_a_delivery_is_found_in_its_workspace_alone(store: DeliveryStore) -> None:
+    first = delivery(message(4))
+    await store.add([first], {})
+    ident = first.record.message_id
+    assert await store.find("acme", ident) == first
+    assert await store.find("globex", ident) is None
+    await store.swap(first, first.ended(ENDED))
+    assert await store.find("acme", ident) == first.ended(ENDED)
+
+
+async def test_what_a_member_did_is_stored_and_its_lane_is_found_by_the_regular_look(store: DeliveryStore) -> None:
+    first, second = delivery(message(4), attempt=3), delivery(message(5))
+    other = delivery(message(6, conversation_id="56865d94-dda1-53bd-b0bb-463852e73269"))
+    await store.add([first, second, other], {})
+    assert await store.nudged(NOW) == []
+    again, gone = retried(first, NOW), cancelled(second, LATER)
+    assert await store.swap(first, again) and await store.swap(second, gone, TOLD)
+    assert await store.find("acme", first.record.message_id) == again
+    assert await store.find("acme", second.record.message_id) == gone
+    assert await store.nudged(NOW) == [first.lane]
+    assert await store.nudged(LATER) == [first.lane]
+    assert await store.nudged(LATER + timedelta(seconds=1)) == []
+
+
+async def test_a_claim_planned_before_a_retry_does_not_undo_it(store: DeliveryStore) -> None:
+    first = delivery(message(4), attempt=3)
+    await store.add([first], {})
+    assert await store.swap(first, retried(first, LATER))
+    assert not await store.swap(first, first.claimed(claim()))
+
+
+async def test_of_a_cancel_and_a_claim_at_the_same_moment_exactly_one_wins(store: DeliveryStore) -> None:
+    rows = [delivery(message(n, conversation_id=str(uuid.uuid4()))) for n in range(1, 60)]
+    await store.add(rows, {})
+    for row in rows:
+        ways = [row.claimed(claim()), cancelled(row, LATER)]
+        if row.record.seq % 2:
+            ways.reverse()
+        won = await asyncio.gather(*(store.swap(row, way, TOLD if way.end else None) for way in ways))
+        assert sorted(won) == [False, True]
+        assert await store.find("acme", row.record.message_id) == ways[won.index(True)]
+
+
 async def test_a_report_is_kept_in_the_document_until_it_is_published(mongo: Mongo) -> None:
     store, first = MongoDeliveries(mongo), delivery(message(4))
     await store.start()
@@ -197,8 +243,6 @@ async def test_questions_are_kept_until_they_are_answered_once(mongo: Mongo) -> 
 
 
 async def test_two_owners_inserting_the_same_lane_leave_it_whole(engines: Addresses, mongo: Mongo) -> None:
-    import asyncio
-
     store = MongoDeliveries(mongo)
     await store.start()
     conversation = str(uuid.uuid4())

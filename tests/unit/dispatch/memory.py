@@ -7,6 +7,7 @@ from datetime import datetime
 from services.dispatch.core.bot import Request
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.ports import LaneStart, Query
+from shared.contracts.ids import document_key
 from shared.runtime.records import Outgoing
 
 
@@ -30,7 +31,7 @@ class Steps:
 
 
 class MemoryDeliveries:
-    """`DeliveryStore`. `away`: the number of calls that will fail because the database is not there."""
+    """`DeliveryStore` and `DeliveryBook`. `away`: the number of calls that fail because the database is not there."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Delivery] = {}
@@ -73,6 +74,14 @@ class MemoryDeliveries:
             self.pending[seen.ident] = [report]
         self.steps.step(f"swapped to {after.state}")
         return True
+
+    async def find(self, workspace: str, message_id: str) -> Delivery | None:
+        self._call("find")
+        return self.rows.get(document_key(workspace, message_id))
+
+    async def nudged(self, since: datetime) -> list[str]:
+        self._call("nudged")
+        return sorted({row.lane for row in self.rows.values() if row.nudged_at is not None and row.nudged_at >= since})
 
     async def page(self, query: Query) -> list[Delivery]:
         self._call("page")
@@ -148,8 +157,8 @@ class MemoryRequests:
         return sorted(rows, key=lambda row: (row[0].lane, row[0].record.message.seq))
 
 
-def _version(delivery: Delivery) -> tuple[str, int, str | None]:
-    return delivery.state, delivery.attempt, delivery.claim.owner if delivery.claim else None
+def _version(delivery: Delivery) -> tuple[str, int, str | None, datetime | None]:
+    return delivery.state, delivery.attempt, delivery.claim.owner if delivery.claim else None, delivery.nudged_at
 
 
 def _matches(row: Delivery, query: Query) -> bool:

@@ -1,5 +1,6 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,14 +11,16 @@ from fastapi import FastAPI
 
 from services.dispatch.core.delivery import End
 from services.dispatch.http import build_api
+from services.dispatch.interventions import FrontDesk, Interventions
 from shared.runtime.auth import Principal
 from shared.runtime.http import Access
 from shared.runtime.metrics import Metrics
-from tests.unit.dispatch.builders import CHANNEL, NOW, claim, delivery, message
-from tests.unit.dispatch.memory import MemoryDeliveries
+from tests.unit.dispatch.builders import CHANNEL, NOW, SteppingClock, channel, claim, delivery, message
+from tests.unit.dispatch.memory import MemoryDeliveries, MemoryReports
 from tests.unit.runtime.asgi import Answer, call
 from tests.unit.runtime.tokens import gate, token
 
+LATER = NOW + timedelta(seconds=30)
 ROWS = [
     delivery(message(1), attempt=2, trouble="HTTP 503"),
     delivery(message(2)).claimed(claim()),
@@ -35,10 +38,18 @@ class Directory:
 @dataclass
 class Api:
     app: FastAPI
+    store: MemoryDeliveries
+    looked: list[str]
 
     async def get(self, authorized: bool = True, **query: Any) -> Answer:
         headers = {"authorization": f"Bearer {token()}"} if authorized else {}
         return await call(self.app, "GET", "/v1/deliveries?" + urlencode(query), b"", headers)
+
+    async def post(self, seq: int, verb: str, ident: str | None = None) -> Answer:
+        ident = ident or message(seq).message_id
+        return await call(
+            self.app, "POST", f"/v1/deliveries/{ident}/{verb}", b"", {"authorization": f"Bearer {token()}"}
+        )
 
     async def seqs(self, **query: Any) -> list[int]:
         answer = await self.get(**query)
@@ -51,7 +62,10 @@ async def deliveries(tmp_path: Path) -> AsyncIterator[Api]:
     store = MemoryDeliveries()
     await store.add(ROWS, {})
     doors = await gate(tmp_path)
-    yield Api(build_api(store, Access(doors.verifier, Directory()), Metrics()))
+    looked: list[str] = []
+    front = FrontDesk(store, MemoryReports(store.pending), lambda ident: channel(), looked.append, SteppingClock(LATER))
+    access = Access(doors.verifier, Directory())
+    yield Api(build_api(store, Interventions(front, Metrics()), access, Metrics()), store, looked)
 
 
 async def test_a_member_sees_the_deliveries_of_their_workspace(deliveries: Api) -> None:
@@ -112,3 +126,53 @@ async def test_a_cursor_that_is_not_ours_is_refused(deliveries: Api, after: str)
 
 async def test_without_a_token_nothing_is_shown(deliveries: Api) -> None:
     assert (await deliveries.get(authorized=False)).status == 401
+
+
+async def test_a_waiting_delivery_is_tried_now(deliveries: Api) -> None:
+    for _ in range(2):
+        answer = await deliveries.post(1, "retry")
+        assert answer.status == 200
+        shown = answer.json
+        assert (shown["state"], shown["attempt"], shown["next_at"]) == ("waiting", 2, "2026-11-23T09:30:30.000Z")
+    assert deliveries.looked == [ROWS[0].lane] * 2
+
+
+async def test_a_waiting_delivery_is_cancelled_once_and_reported_once(deliveries: Api) -> None:
+    first, second = [await deliveries.post(1, "cancel") for _ in range(2)]
+    assert first.status == second.status == 200 and first.json == second.json
+    assert (first.json["state"], first.json["error"]) == ("failed", "CANCELLED")
+    assert first.json["ended_at"] == "2026-11-23T09:30:30.000Z"
+    assert deliveries.looked == [ROWS[0].lane]
+
+
+async def test_while_it_is_handed_over_a_retry_changes_nothing_and_a_cancel_has_to_wait(deliveries: Api) -> None:
+    before = dict(deliveries.store.rows)
+    assert ((again := await deliveries.post(2, "retry")).status, again.json["state"]) == (200, "attempting")
+    refused = await deliveries.post(2, "cancel")
+    assert (refused.status, refused.json["code"]) == (409, "DELIVERY_UNDER_WAY")
+    assert deliveries.store.rows == before and deliveries.looked == []
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel"])
+@pytest.mark.parametrize("seq", [3, 4])
+async def test_an_end_is_final(deliveries: Api, verb: str, seq: int) -> None:
+    before = dict(deliveries.store.rows)
+    refused = await deliveries.post(seq, verb)
+    assert (refused.status, refused.json["code"]) == (409, "DELIVERY_ENDED")
+    assert deliveries.store.rows == before
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel"])
+@pytest.mark.parametrize("ident", [message(5).message_id, message(9).message_id, "x", "acme:7", "%2e%2e", "$ne"])
+async def test_what_is_not_theirs_is_not_there(deliveries: Api, verb: str, ident: str) -> None:
+    before = dict(deliveries.store.rows)
+    answer = await deliveries.post(0, verb, ident)
+    assert (answer.status, answer.json["code"]) == (404, "NOT_FOUND")
+    assert deliveries.store.rows == before
+
+
+@pytest.mark.parametrize("verb", ["retry", "cancel"])
+async def test_a_database_that_is_away_is_503_and_changes_nothing(deliveries: Api, verb: str) -> None:
+    deliveries.store.away = 1
+    assert (await deliveries.post(1, verb)).status == 503
+    assert (await deliveries.post(1, verb)).status == 200

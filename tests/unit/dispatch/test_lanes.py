@@ -56,6 +56,21 @@ def test_a_message_behind_a_waiting_head_does_not_wake_the_lane() -> None:
     assert taken(lanes) == [] and lanes.next_at() == LATER
 
 
+def test_a_lane_that_is_to_be_looked_at_has_its_turn_now_unhurried() -> None:
+    lanes = filled("a")
+    (lane,) = taken(lanes)
+    lanes.give_back(lane, LATER, NOW)
+    lanes.look("a", NOW)
+    lanes.look("unknown", NOW)
+    turn = lanes.take(NOW)
+    assert turn is not None and turn.lane is lane and not turn.hurried
+    lanes.look("a", NOW)
+    lanes.give_back(lane, LATER, NOW)
+    assert taken(lanes) == [lane], "looked at during its turn: once more"
+    lanes.give_back(lane, LATER, NOW)
+    assert taken(lanes) == [] and lanes.next_at() == LATER
+
+
 def test_a_hurried_lane_has_its_turn_now_and_knows_it() -> None:
     lanes = filled("a")
     (lane,) = taken(lanes)
