@@ -207,7 +207,9 @@ function listen() {
   });
   $("newest").addEventListener("click", scrollToEnd);
   $("back").addEventListener("click", () => open(null));
-  $("composer").addEventListener("missed", (event) => loadThread(event.detail).catch(complain));
+  $("composer").addEventListener("missed", ({ detail: id }) => {
+    Promise.all([loadThread(id), loadConversation(id)]).catch(complain); // a reply also assigns, reopens, silences
+  });
   $("assignee").addEventListener("change", (event) => assign(event.target.value));
   $("close").addEventListener("click", () => {
     act(state.conversations.get(state.selected).status === "open" ? "close" : "reopen", {});

@@ -109,7 +109,7 @@ class Kafka(Engine):
         config = self._write_config()
         command = [java, *JVM, f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.properties'}", "-cp", classpath]
         if not (self.data / "log" / "meta.properties").exists():
-            self._format([*command, "kafka.tools.StorageTool", "format", "-t", _cluster_id(), "-c", str(config)])
+            self._format([*command, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config)])
         self._child.command = [*command, "kafka.Kafka", str(config)]
         self._child.start()
 
@@ -139,5 +139,8 @@ class Kafka(Engine):
             raise EngineError(f"kafka: formatting the storage failed: {(done.stderr or done.stdout).strip()[-300:]}")
 
 
-def _cluster_id() -> str:
-    return base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()
+def cluster_id() -> str:
+    """A random one; not with a dash in front, which the tool would take for an option."""
+    while (ident := base64.urlsafe_b64encode(uuid.uuid4().bytes).rstrip(b"=").decode()).startswith("-"):
+        pass
+    return ident
