@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,21 +116,12 @@ class Page:
 
 
 @asynccontextmanager
-async def page(profile: Path) -> AsyncIterator[Page]:
-    """A new browser with one tab; `profile` is a folder of its own. The machine must have a browser."""
-    binary = chromium()
-    assert binary is not None
-    process = await asyncio.create_subprocess_exec(
-        binary,
-        *OPTIONS,
-        f"--user-data-dir={profile}",
-        "about:blank",
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={**os.environ, "TMPDIR": str(profile.parent)},  # it leaves folders behind
-    )
-    try:
+async def page() -> AsyncIterator[Page]:
+    """A new browser with one tab. The machine must have a browser."""
+    # a folder with a short path: the browser's socket in it may have no more than 107 characters
+    with tempfile.TemporaryDirectory(prefix="tab-", ignore_cleanup_errors=True) as folder:
         async with (
+            _browser(Path(folder)) as profile,
             aiohttp.ClientSession() as session,
             session.ws_connect(await _tab(session, profile), max_msg_size=0) as socket,
         ):
@@ -140,8 +132,27 @@ async def page(profile: Path) -> AsyncIterator[Page]:
             await tab.call("Emulation.setFocusEmulationEnabled", enabled=True)
             yield tab
             reading.cancel()
+
+
+@asynccontextmanager
+async def _browser(folder: Path) -> AsyncIterator[Path]:
+    """A browser's process; the path of its profile."""
+    binary = chromium()
+    assert binary is not None
+    process = await asyncio.create_subprocess_exec(
+        binary,
+        *OPTIONS,
+        f"--user-data-dir={folder / 'profile'}",
+        "about:blank",
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.DEVNULL,
+        env={**os.environ, "TMPDIR": str(folder)},  # it leaves folders behind
+    )
+    try:
+        yield folder / "profile"
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 

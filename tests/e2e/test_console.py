@@ -3,7 +3,6 @@
 import json
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,9 +82,9 @@ def _of_the_network(complaint: str) -> bool:
 
 
 @pytest_asyncio.fixture
-async def console(system: System, tmp_path: Path) -> AsyncIterator[Page]:
+async def console(system: System) -> AsyncIterator[Page]:
     """Signed in as Ada, the agent."""
-    async with page(tmp_path / "browser") as tab:
+    async with page() as tab:
         await tab.looks(1400, 860)
         await tab.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await tab.until("document.querySelector('.is-live')", "live")
@@ -179,12 +178,12 @@ async def test_assigning_closing_and_notes_from_the_page(
 
 
 async def test_a_colleagues_answer_that_was_not_seen_is_asked_about(
-    system: System, agent: Api, agent2: Api, channel: Channel, stream: Follower, tmp_path: Path
+    system: System, agent: Api, agent2: Api, channel: Channel, stream: Follower
 ) -> None:
     who = someone()
     await channel.say(who, "hi")
     conversation = await stream.conversation_of(who)
-    async with page(tmp_path / "browser") as console:
+    async with page() as console:
         await console.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_STREAM)
         await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await console.until("document.querySelector('.row')", "the inbox is shown")
@@ -204,7 +203,7 @@ def beep(seen: Seen) -> Reaction:
 
 
 async def test_a_chatbot_is_disabled_before_an_agent_answers(
-    system: System, console: Page, agent: Api, owner: Api, public: Api, stream: Follower, tmp_path: Path
+    system: System, console: Page, agent: Api, owner: Api, public: Api, stream: Follower
 ) -> None:
     async with Adapter(behaviour=beep) as bot:
         settings = {"bot": {"kind": "webhook", "settings": {"url": bot.url}}}
@@ -227,7 +226,7 @@ async def test_a_chatbot_is_disabled_before_an_agent_answers(
 
         conversation = await stream.conversation_of(other)
         await agent.ok("POST", f"/v1/conversations/{conversation}/bot", {"enabled": False})
-        async with page(tmp_path / "deaf") as deaf:
+        async with page() as deaf:
             await deaf.call("Page.addScriptToEvaluateOnNewDocument", source=WITHOUT_STREAM)
             await deaf.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
             await deaf.until("document.querySelector('.row')", "the inbox is shown")
@@ -259,9 +258,9 @@ async def test_a_lost_stream_is_resumed_without_gap_or_repeat(
 
 
 async def test_a_gap_that_nobody_can_fill_is_read_anew(
-    system: System, agent: Api, channel: Channel, stream: Follower, tmp_path: Path
+    system: System, agent: Api, channel: Channel, stream: Follower
 ) -> None:
-    async with page(tmp_path / "browser") as console:
+    async with page() as console:
         await console.call("Page.addScriptToEvaluateOnNewDocument", source=LATE_AND_LOST)
         await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await console.until("!document.querySelector('#app').hidden", "the inbox is shown")
@@ -276,12 +275,12 @@ async def test_a_gap_that_nobody_can_fill_is_read_anew(
 
 
 async def test_what_comes_while_a_thread_is_on_its_way_is_shown(
-    system: System, channel: Channel, stream: Follower, tmp_path: Path
+    system: System, channel: Channel, stream: Follower
 ) -> None:
     who = someone()
     await channel.say(who, "before")
     conversation = await stream.conversation_of(who)
-    async with page(tmp_path / "browser") as console:
+    async with page() as console:
         await console.call("Page.addScriptToEvaluateOnNewDocument", source=SLOW_THREADS)
         await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await console.until(
@@ -297,9 +296,9 @@ async def test_what_comes_while_a_thread_is_on_its_way_is_shown(
 
 
 async def test_a_read_model_that_lags_behind_the_stream_hides_nothing(
-    system: System, channel: Channel, stream: Follower, tmp_path: Path
+    system: System, channel: Channel, stream: Follower
 ) -> None:
-    async with page(tmp_path / "browser") as console:
+    async with page() as console:
         await console.call("Page.addScriptToEvaluateOnNewDocument", source=LAGGING)
         await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await console.until("document.querySelector('.is-live')", "live")
@@ -352,8 +351,8 @@ async def test_what_the_page_knows_is_what_the_api_says(
         await eventually(same, "the page's state is the API's")
 
 
-async def test_nobody_gets_in_without_a_good_token(system: System, tmp_path: Path) -> None:
-    async with page(tmp_path / "browser") as tab:
+async def test_nobody_gets_in_without_a_good_token(system: System) -> None:
+    async with page() as tab:
         await tab.open(f"{system.info['console']}#token=a.b.c")
         await tab.until("!document.querySelector('#sign-in').hidden", "the sign-in page")
         assert await tab.run("document.querySelector('#app').hidden")

@@ -4,7 +4,6 @@ import os
 import signal
 import uuid
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -103,12 +102,12 @@ async def place(console: Page, selector: str) -> dict[str, float]:
 @pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium")
 @pytest.mark.timeout(180)
 async def test_an_agent_takes_over_with_the_button_and_gives_back(
-    system: System, agent: Api, stream: Follower, visitor: Visitor, tmp_path: Path
+    system: System, agent: Api, stream: Follower, visitor: Visitor
 ) -> None:
     conversation = await asks(visitor, stream, "hello")
     await eventually(lambda: visitor.texts("bot"), "the bot answers")
     locked = "document.querySelector('#text').readOnly && document.querySelector('#send').disabled"
-    async with page(tmp_path / "browser") as console:
+    async with page() as console:
         await console.looks(1400, 860)
         await console.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
         await console.until(f"document.querySelector('#row-{conversation}')", "it is in the inbox")

@@ -234,7 +234,7 @@ window.ready = true;
 
 
 @asynccontextmanager
-async def browsing(source: Desk, folder: Path, cursor: str = "") -> AsyncIterator[Page]:
+async def browsing(source: Desk, cursor: str = "") -> AsyncIterator[Page]:
     """A page of ours with the published client; connected."""
 
     async def shown(request: web.Request) -> web.Response:
@@ -249,7 +249,7 @@ async def browsing(source: Desk, folder: Path, cursor: str = "") -> AsyncIterato
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     try:
-        async with page(folder / "browser") as tab:
+        async with page() as tab:
             await tab.open(f"http://127.0.0.1:{runner.addresses[0][1]}/")
             await tab.until("window.ready", "the module is there")
             await tab.run(f"window.begin({json.dumps(cursor)})")
@@ -266,10 +266,10 @@ async def has_all(tab: Page, count: int) -> list[dict[str, Any]]:
 
 
 @needs_browser
-async def test_under_chaos_javascript_gets_each_event_once_and_in_order(world: StreamWorld, tmp_path: Path) -> None:
+async def test_under_chaos_javascript_gets_each_event_once_and_in_order(world: StreamWorld) -> None:
     replica = await world.replica(SETTINGS)
     conversations = [world.conversation() for _ in range(5)]
-    async with desk(replica, 3) as source, browsing(source, tmp_path) as tab:
+    async with desk(replica, 3) as source, browsing(source) as tab:
         await tab.run("void (window.fails = 0.01)")
         source.proxy.calm = False
         await traffic(world, conversations, 300, 3)
@@ -279,12 +279,10 @@ async def test_under_chaos_javascript_gets_each_event_once_and_in_order(world: S
 
 
 @needs_browser
-async def test_javascript_leaves_out_what_the_server_no_longer_knows_as_a_repeat(
-    world: StreamWorld, tmp_path: Path
-) -> None:
+async def test_javascript_leaves_out_what_the_server_no_longer_knows_as_a_repeat(world: StreamWorld) -> None:
     replica = await world.replica(FORGETFUL)
     first, second = world.conversation(), world.conversation()
-    async with desk(replica) as source, browsing(source, tmp_path) as tab:
+    async with desk(replica) as source, browsing(source) as tab:
         old = [first.next() for _ in range(10)]
         await world.publish(*old, *[second.next() for _ in range(200)])
         await has_all(tab, 210)
@@ -294,11 +292,11 @@ async def test_javascript_leaves_out_what_the_server_no_longer_knows_as_a_repeat
 
 
 @needs_browser
-async def test_javascript_stops_on_4003_and_takes_a_new_ticket_on_4001(world: StreamWorld, tmp_path: Path) -> None:
+async def test_javascript_stops_on_4003_and_takes_a_new_ticket_on_4001(world: StreamWorld) -> None:
     replica, conversation = await world.replica(), world.conversation()
     async with desk(replica) as source:
         source.lasts = [0.5]
-        async with browsing(source, tmp_path) as tab:
+        async with browsing(source) as tab:
             await tab.until("window.states.some(([, code]) => code === 4001)", "4001")
             await world.publish(conversation.next())
             await has_all(tab, 1)
@@ -307,13 +305,11 @@ async def test_javascript_stops_on_4003_and_takes_a_new_ticket_on_4001(world: St
 
 
 @needs_browser
-async def test_a_gap_is_told_to_javascript_even_where_the_connection_is_lost_just_before(
-    world: StreamWorld, tmp_path: Path
-) -> None:
+async def test_a_gap_is_told_to_javascript_even_where_the_connection_is_lost_just_before(world: StreamWorld) -> None:
     replica, conversation = await world.replica(), world.conversation()
     async with desk(replica) as source:
         source.proxy.cut_before = b'"snapshot_required"'
-        async with browsing(source, tmp_path, "lost") as tab:
+        async with browsing(source, "lost") as tab:
             await tab.until("window.gaps.join() === 'invalid'", "the gap is told")
             await world.publish(conversation.next())
             await has_all(tab, 1)
