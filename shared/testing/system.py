@@ -1,21 +1,24 @@
 """A whole Relaydesk as an operator starts it: `relaydesk run --split` in a temporary folder, driven from outside."""
 
+import fcntl
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 PORTS_NEEDED = 40
+_reservations: list[TextIO] = []
 
 
 class System:
@@ -44,11 +47,26 @@ class System:
 
 
 def free_port_base() -> int:
-    """A port with free neighbours; a race with other programs shows as a clear error of the engines."""
-    for base in range(21000 + os.getpid() % 400 * 20, 32000, PORTS_NEEDED):
-        if all(_is_free(base + offset) for offset in range(PORTS_NEEDED)):
+    """A port with free neighbours, which no other process of tests is given as long as this one lives.
+
+    A race with other programs shows as a clear error of the engines.
+    """
+    for base in range(21000, 32000, PORTS_NEEDED):
+        if _reserve(base) and all(_is_free(base + offset) for offset in range(PORTS_NEEDED)):
             return base
     raise RuntimeError("no free range of ports between 21000 and 32000")
+
+
+def _reserve(base: int) -> bool:
+    """A lock that ends with this process; its empty file stays."""
+    file = (Path(tempfile.gettempdir()) / f"relaydesk-test-ports-{base}.lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        file.close()
+        return False
+    _reservations.append(file)
+    return True
 
 
 def _is_free(port: int) -> bool:

@@ -1,7 +1,6 @@
 """Reading through the API: what happened in routing is what a member sees, no older than they know it to be."""
 
 import asyncio
-import uuid
 from collections.abc import Sequence
 from urllib.parse import quote
 
@@ -15,6 +14,8 @@ from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
 from tests.integration.gateway.installation import Installation, known
+
+NO_ONES = "4c1a7d3e-52b8-4f06-9d1e-a3b7c5e2f840"
 
 
 async def test_a_new_conversation_is_open_unassigned_and_unread(agent: Api, conversation: str) -> None:
@@ -173,9 +174,7 @@ async def test_a_contact_is_found_by_its_id_and_changed_by_an_agent(agent: Api, 
     assert await agent.ok("PATCH", path, {"email": "ada@example.org"}) == changed
 
 
-@pytest.mark.parametrize(
-    "ident", ["%00%ff", "nobody", "..%2f..", "A" * 300, str(uuid.uuid4()), str(uuid.uuid4()).upper()]
-)
+@pytest.mark.parametrize("ident", ["%00%ff", "nobody", "..%2f..", "A" * 300, NO_ONES, NO_ONES.upper()])
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
