@@ -8,6 +8,7 @@ READY := .venv/.ready
 RUN ?=
 BENCH ?=
 TESTS ?= tests
+WORKERS ?= 2
 UV := .local/tools/bin/uv
 UV_VERSION := 0.13.9
 COMPILE := UV_CUSTOM_COMPILE_COMMAND="make lock" $(UV) pip compile --quiet --generate-hashes --universal \
@@ -22,8 +23,8 @@ run: $(READY) ## engines, services, web chat and console on this machine (RUN="-
 	@exec $(BIN)/relaydesk run $(RUN)
 
 .PHONY: test
-test: lint ## lint, types and every test that can run on this machine
-	$(BIN)/python -m pytest -q $(TESTS)
+test: lint ## lint, types and every test that can run on this machine (WORKERS=0: one test at a time)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: prove
 prove: $(READY) ## the proofs of dispatch at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies (10 minutes)
