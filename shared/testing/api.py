@@ -1,15 +1,20 @@
 """Clients of a running system written from the public contract alone: members' API, a signed channel."""
 
+import asyncio
 import io
 import json
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import aiohttp
 from standardwebhooks.webhooks import Webhook
+
+AWAY = {0, 202, 429, 500, 502, 503, 504}
+"""Statuses after which the same request is sent again; 0: no answer."""
 
 
 class Answer(NamedTuple):
@@ -113,3 +118,16 @@ def said(contact: str, text: str, ident: str | None = None, **sender: Any) -> di
 
 def someone() -> str:
     return "customer-" + uuid.uuid4().hex[:12]
+
+
+async def insist(attempt: Callable[[], Awaitable[Answer]], done: int) -> Answer:
+    """Repeat the same request, with the same id or key, until its result is known."""
+    while True:
+        try:
+            answer = await attempt()
+        except (aiohttp.ClientError, OSError, TimeoutError):
+            answer = Answer(0, None, {})
+        if answer.status == done:
+            return answer
+        assert answer.status in AWAY, f"{answer.status} {answer.body!r}"
+        await asyncio.sleep(0.1)

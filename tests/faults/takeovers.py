@@ -4,34 +4,17 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import aiohttp
-
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
-from shared.testing.api import Answer, Api, Channel, someone
+from shared.testing.api import Api, Channel, insist, someone
 from shared.testing.follower import Follower
 
-AWAY = {0, 202, 429, 500, 502, 503, 504}
 BOT_TAKES_S = 5.0
 TAKEN_OVER_WITHIN_S = 7.0
 LOOP_PASSES = 8
 """What it takes at most from bytes on a new connection to the adapter's handler."""
-
-
-async def insist(attempt: Callable[[], Awaitable[Answer]], done: int) -> Answer:
-    """Repeat the same request, with the same id or key, until its result is known."""
-    while True:
-        try:
-            answer = await attempt()
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            answer = Answer(0, None, {})
-        if answer.status == done:
-            return answer
-        assert answer.status in AWAY, f"{answer.status} {answer.body!r}"
-        await asyncio.sleep(0.1)
 
 
 @dataclass

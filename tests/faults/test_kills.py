@@ -3,33 +3,16 @@
 import asyncio
 import random
 import uuid
-from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import aiohttp
 import pytest
 
 from shared.testing.adapter import Adapter
-from shared.testing.api import Answer, Api, Channel, said, someone
+from shared.testing.api import Api, Channel, insist, said, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole, kind
 from shared.testing.system import System
-
-AWAY = {0, 202, 429, 500, 502, 503, 504}
-
-
-async def insist(attempt: Callable[[], Awaitable[Answer]], done: int) -> Answer:
-    """Repeat the same request, with the same id or key, until its result is known."""
-    while True:
-        try:
-            answer = await attempt()
-        except (aiohttp.ClientError, OSError, TimeoutError):
-            answer = Answer(0, None, {})
-        if answer.status == done:
-            return answer
-        assert answer.status in AWAY, f"{answer.status} {answer.body!r}"
-        await asyncio.sleep(0.1)
 
 
 async def killed(system: System, service: str) -> None:
