@@ -1,5 +1,6 @@
 """Questions to a webhook bot, on real engines."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest_asyncio
 from shared.contracts.commands import BotFailed, BotReply
 from shared.contracts.ids import bot_reply_id
 from shared.runtime.component import Service
-from shared.testing.adapter import Adapter, Breaks, Hangs, Reaction, Says
+from shared.testing.adapter import Adapter, Breaks, Hangs, Reaction, Says, Seen
 from shared.testing.eventually import eventually
 from tests.integration.dispatch.installation import Installation, Talk
 
@@ -107,6 +108,52 @@ async def test_a_bot_that_answers_after_its_deadline_has_not_answered(
     (said,) = await told(installation, talk)
     assert isinstance(said, BotFailed) and said.reason == "NO_ANSWER"
     assert 0.9 < time.monotonic() - begun < 4 and len(adapter.seen) == 1
+
+
+async def test_an_answer_that_comes_after_the_deadline_is_nobodys(
+    installation: Installation, adapter: Adapter, talk: Talk
+) -> None:
+    answered = asyncio.Event()
+
+    async def late(seen: Seen) -> Reaction:
+        if len(adapter.seen) == 1:
+            await asyncio.sleep(1.3)
+            answered.set()
+            return Says(200, {"replies": [{"text": "late"}]})
+        return Says(200, {"replies": [{"text": "in time"}]})
+
+    adapter.behaviour = late
+    await talk.ask()
+    await told(installation, talk)
+    await asyncio.wait_for(answered.wait(), 5)
+    await talk.ask()
+    failed, replied = await told(installation, talk, 2)
+    assert isinstance(failed, BotFailed) and failed.reason == "NO_ANSWER"
+    assert isinstance(replied, BotReply) and [reply.text for reply in replied.replies] == ["in time"]
+
+
+async def test_of_two_answers_to_a_question_the_first_counts(
+    installation: Installation, adapter: Adapter, talk: Talk
+) -> None:
+    body = b'{"replies": [{"text": "%s"}]}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n"
+    first, second = body % b"one", body % b"two"
+    adapter.behaviour = lambda seen: Breaks(head % len(first) + first + head % len(second) + second)
+    await talk.ask()
+    await told(installation, talk)
+    adapter.behaviour = lambda seen: Says(200, {"replies": [{"text": "next"}]})
+    await talk.ask()
+    said = await told(installation, talk, 2)
+    assert [[reply.text for reply in one.replies] for one in said] == [["one"], ["next"]]
+
+
+async def test_an_empty_answer_says_nothing_and_is_no_failure(
+    installation: Installation, adapter: Adapter, talk: Talk
+) -> None:
+    adapter.behaviour = lambda seen: Says(200, b"")
+    await talk.ask()
+    (said,) = await told(installation, talk)
+    assert isinstance(said, BotReply) and not said.replies and len(adapter.seen) == 1
 
 
 async def test_a_quick_failure_is_asked_once_more(installation: Installation, adapter: Adapter, talk: Talk) -> None:

@@ -1,5 +1,6 @@
 """The way of a message from channel.outbound to an adapter and back to channel.inbound, on real engines."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 
@@ -115,6 +116,22 @@ async def test_a_hanging_adapter_is_given_up_after_the_deadline_and_tried_again(
     (report,) = await installation.reported(await talk.send())
     assert (report.status, report.attempt) == ("sent", 2)
     assert 0.4 < adapter.seen[1].at - adapter.seen[0].at < 3
+
+
+async def test_an_answer_after_the_deadline_does_not_count_and_the_message_is_tried_again(
+    installation: Installation, adapter: Adapter, talk: Talk
+) -> None:
+    async def late(seen: Seen) -> Reaction:
+        if seen.body["attempt"] == 1:
+            await asyncio.sleep(0.8)
+            return Says(410, b"too late to matter")
+        return Says()
+
+    adapter.behaviour = late
+    sent = await talk.send(2)
+    reports = await installation.reported(sent)
+    assert [(report.status, report.attempt) for report in reports] == [("sent", 2)] * 2
+    assert adapter.ids() == [record.message_id for record in sent] and len(adapter.seen) == 4
 
 
 async def test_an_answer_that_closes_half_way_after_its_status_counts(

@@ -88,6 +88,7 @@ class Office:
         self.lanes = Lanes(Limits())
         self.channels = {CHANNEL: channel()}
         self.lives = 0
+        self.jitter: Callable[[], float] = lambda: 0.0
 
     async def queue(self, *records: DeliverMessage) -> None:
         await self.store.add([delivery(record) for record in records], {})
@@ -112,7 +113,7 @@ class Office:
             channel=self.channels.get,
             http=self._http,
             clock=self.clock,
-            jitter=lambda: 0.0,
+            jitter=self.jitter,
         )
         return Sender(desk, owner, TIMING, Metrics())
 

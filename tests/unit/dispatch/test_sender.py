@@ -1,11 +1,14 @@
 import asyncio
-from datetime import timedelta
+import random
+from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.dispatch.core.outcome import Failed, Lost, Outcome, Retry, Sent
+from services.dispatch.core.plan import Rules, backoff_s
 from services.dispatch.lanes import Lane
 from tests.unit.dispatch.builders import CHANNEL, CONVERSATION, NOW, bot_message, channel, claim, delivery, message
 from tests.unit.dispatch.office import TIMING, Office
@@ -54,6 +57,28 @@ async def test_retries_end_after_a_day_and_the_next_message_has_its_own() -> Non
     assert office.reported()[IDS[0]].error == "DELIVERY_EXPIRED"
     assert office.clock.now() == NOW + timedelta(hours=24)
     assert 280 < len(office.customer.arrivals) < 310
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_day_of_retries_over_restarts_keeps_its_backoff_and_ends_with_its_code(seed: int) -> None:
+    dice, office, rules = random.Random(seed), Office(), Rules()
+    office.jitter = dice.random
+    at: list[datetime] = []
+    office.customer.on_arrival = lambda: at.append(office.clock.now())
+    office.customer.reactions[IDS[0]] = [Retry("HTTP 503")] * 10_000
+    await office.queue(MESSAGES[0])
+    while IDS[0] not in office.reported():
+        await office.life(within=timedelta(minutes=dice.uniform(1, 120)))
+    assert office.lives > 12
+    pauses = [(later - earlier).total_seconds() for earlier, later in pairwise(at)]
+    for attempt, pause in enumerate(pauses, start=1):
+        longest = backoff_s(attempt, rules, 0.0)
+        assert longest / 2 - 0.001 <= pause <= longest + 0.001, f"attempt {attempt} waited {pause} s"
+    assert 150 <= max(pauses) <= 300 and len({round(pause, 3) for pause in pauses[9:]}) > 100, "jitter spreads them"
+    assert 288 <= len(at) <= 600
+    report = office.reported()[IDS[0]]
+    assert (report.status, report.error, report.attempt) == ("failed", "DELIVERY_EXPIRED", len(at))
+    assert office.clock.now() == NOW + timedelta(hours=24) and at[-1] < office.clock.now()
 
 
 async def test_retries_go_on_where_they_were_after_a_restart() -> None:
