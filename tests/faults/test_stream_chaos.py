@@ -84,7 +84,8 @@ async def test_clients_cut_at_random_while_the_gateway_dies_twice_have_what_a_sn
         try:
             await eventually(caught_up, "all clients have caught up", timeout=CAUGHT_UP_WITHIN_S, every=0.1)
         except AssertionError:
-            log.warning("not caught up: %s", missing(clients[0], snapshot))
+            lacking = [lacks for client in clients if (lacks := missing(client, snapshot))]
+            log.warning("%d clients lack events, the first of them: %s", len(lacking), lacking[:1])
             raise
         log.info(
             "%d clients, %d connections, %s; %d conversations, %d events in each client",
