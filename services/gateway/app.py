@@ -28,6 +28,7 @@ from services.gateway.store.indexes import Indexes
 from services.gateway.store.marks import MARKS, MarkStore
 from services.gateway.store.members import MEMBERS, MemberStore
 from services.gateway.store.projection import ProjectionStore
+from services.gateway.store.search import SearchStore
 from services.gateway.stream import LiveStream, StreamSettings
 from services.gateway.unassigning import Unassigning
 from shared.contracts import topics
@@ -59,8 +60,7 @@ TOPICS = (
 def build(settings: GatewaySettings) -> Service:
     metrics, health = Metrics(), Health()
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
-    database = f"{settings.mongo_prefix}_{NAME}"
-    mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
+    mongo = Mongo(settings.mongo, settings.database, settings.mongo_driver, metrics, settings.instance)
     parts = _Parts(settings, metrics, messaging, mongo)
     _watch(health, messaging, mongo, parts)
     return Service(
@@ -92,6 +92,7 @@ class _Parts:
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics, messaging: Messaging, mongo: Mongo) -> None:
         self._settings, self._metrics, self._mongo = settings, metrics, mongo
+        self._model = mongo.beside(settings.read_model)
         self._clock = SystemClock()
         self._producer = messaging.producer()
         self._outbox = Outbox(mongo.db, self._producer, [COMMANDS, MARKS, MEMBERS], metrics)
@@ -107,12 +108,13 @@ class _Parts:
         self._snippets = ServiceClient(settings.snippets_url, "snippets")
         self._members = MemberStore(mongo)
         self._directory = Directory(self._members, self._outbox, self.stream.refuse_member, self._clock)
-        self._inbox = InboxStore(mongo)
+        self._inbox = InboxStore(mongo, self._model)
         self._commander = Commander(self._commands, self._outcomes, self._producer, self._clock)
         self._unassigning = Unassigning(self._members, self._inbox, self._commander, self._clock)
 
     def components(self, gate: TopicGate) -> list[Component]:
-        engines: list[Component] = [self._keys, gate, self._mongo, Indexes(self._mongo), self._producer, self._outbox]
+        indexes = Indexes(self._mongo, self._model)
+        engines: list[Component] = [self._keys, gate, self._mongo, indexes, self._producer, self._outbox]
         readers: list[Component] = [self.incarnations, self.channels, self.stream, self.group]
         return [*engines, *readers, self._directory, self._snippets, self._unassigning]
 
@@ -133,9 +135,9 @@ class _Parts:
             return self.incarnations.of(topics.WORKSPACE_EVENTS)
 
         around = Surroundings(incarnation, end_offset, self._outcomes.decided)
-        projector = Projector(ProjectionStore(self._mongo), around, self._metrics)
+        projector = Projector(ProjectionStore(self._mongo, self._model), around, self._metrics)
         options = GroupOptions(on_dead_letter=projector.dead_lettered)
-        return messaging.group(NAME, [topics.WORKSPACE_EVENTS], projector, self._producer, options)
+        return messaging.group(self._settings.group, [topics.WORKSPACE_EVENTS], projector, self._producer, options)
 
     def _gateway(self) -> Gateway:
         reader = Reader(self._inbox, WorkspaceLog(self.stream, self.incarnations, self.group), self._clock)
@@ -146,6 +148,7 @@ class _Parts:
             directory=self._directory,
             unassigning=self._unassigning,
             inbox=self._inbox,
+            search=SearchStore(self._mongo, self._model),
             members=self._members,
             commands=self._commands,
             bots=self._bots,

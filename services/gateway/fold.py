@@ -19,10 +19,12 @@ from services.gateway.core import (
     evolved,
     outcome_of,
 )
+from services.gateway.words import words_of
 from shared.contracts import events as ev
 from shared.contracts.events import CloudEvent
 from shared.contracts.ids import document_key, split_message_id
 from shared.contracts.resources import Attachment, Message, MessageStatus
+from shared.contracts.shape import Shape
 
 RowId = tuple[str, int]
 """An archive row: (document key of the conversation, seq)."""
@@ -88,6 +90,7 @@ class Known:
 @dataclass(slots=True)
 class Changes:
     """What a batch changes. `before`: the seq that each changed conversation has in the store (0: not there).
+    `words`: by what a message is found from now on, none = by nothing; under seq 0 the contact's names.
 
     To be counted: `repeats` of a redelivery, `unplaced` marks and media of nothing that is here, types not known.
     """
@@ -98,6 +101,7 @@ class Changes:
     patches: list[StatusPatch | AttachmentPatch] = field(default_factory=list)
     counters: dict[CounterOf, Counter[CounterName]] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
+    words: dict[RowId, list[str]] = field(default_factory=dict)
     repeats: int = 0
     unplaced: int = 0
     unknown_types: Counter[str] = field(default_factory=Counter)
@@ -105,10 +109,11 @@ class Changes:
 
 def conversations_needed(arrivals: Iterable[Arrival]) -> set[str]:
     """Document keys of the conversations that a batch touches."""
-    return {key for arrival in arrivals if (key := _touched(arrival)) is not None}
+    return {key for arrival in arrivals if (key := touched(arrival)) is not None}
 
 
-def _touched(arrival: Arrival) -> str | None:
+def touched(arrival: Arrival) -> str | None:
+    """Document key of the conversation that an event changes; None where it changes none."""
     match arrival.data:
         case ev.MediaReady(message_id=str(ident)) | ev.MediaRejected(message_id=str(ident)):
             return _row_of(arrival.event, ident)[0]
@@ -173,9 +178,26 @@ class _Fold:
         self._put(after)
         archived = Row(event.workspace, event.subject, row[1], event.causationid, after.received, arrival.raw)
         self._changes.rows[row] = archived
+        self._take_words(arrival.data, row)
         if isinstance(arrival.data, ev.MessageStatusChanged):
             self._patch(StatusPatch(_row_of(event, arrival.data.message_id), arrival.data.status))
         return True
+
+    def _take_words(self, data: Shape | None, row: RowId) -> None:
+        match data:
+            case ev.ContactCreated(contact=contact) | ev.ContactUpdated(contact=contact):
+                self._found_by((row[0], 0), contact.name, contact.first_name, contact.last_name)
+            case (
+                ev.MessageWasReceived(message=message) | ev.MessageSent(message=message) | ev.NoteAdded(message=message)
+            ):
+                self._found_by(row, message.text)
+            case ev.MessageWasEdited(message_id=ident, text=text):
+                self._found_by((row[0], split_message_id(ident)[1]), text)
+            case ev.MessageWasDeleted(message_id=ident):
+                self._found_by((row[0], split_message_id(ident)[1]))
+
+    def _found_by(self, row: RowId, *texts: str | None) -> None:
+        self._changes.words[row] = words_of(texts)
 
     def _check_repeat(self, event: CloudEvent, row: RowId) -> None:
         kept = self._row(row)

@@ -14,7 +14,9 @@ class GatewaySettings(Settings, AuthSettings):
     """`gateway_stream_url`: the stream's WebSocket address as browsers reach it, without a query; empty = the bound
     one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
     (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
-    `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same.
+    `gateway_read_model`: the name of the read model to keep and to show, as `relaydesk projection rebuild` made it;
+    empty = the first one, in the gateway's own database. `gateway_cursor_key` signs stream cursors and tickets; all
+    replicas have the same.
     """
 
     gateway_http_port: Port = 8080
@@ -26,9 +28,24 @@ class GatewaySettings(Settings, AuthSettings):
     gateway_stream_ring: Annotated[int, Field(ge=MIB, le=1024 * MIB)] = 32 * MIB
     gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
     gateway_cursor_key: Key
+    gateway_read_model: Annotated[str, Field(pattern=r"^[a-z0-9]{0,20}$")] = ""
     gateway_console: Path | None = None
     gateway_console_origins: str = ""
     snippets_url: HttpUrl = "http://127.0.0.1:8084"
+
+    @property
+    def database(self) -> str:
+        return f"{self.mongo_prefix}_gateway"
+
+    @property
+    def read_model(self) -> str:
+        """The read model's database."""
+        return read_model_named(self.database, self.gateway_read_model)
+
+    @property
+    def group(self) -> str:
+        """The consumer group of the read model: replicas on two of them keep both up to date."""
+        return f"gateway-{self.gateway_read_model}" if self.gateway_read_model else "gateway"
 
     @property
     def stream_origins(self) -> tuple[str, ...]:
@@ -40,6 +57,10 @@ class GatewaySettings(Settings, AuthSettings):
         scheme, _, rest = self.gateway_stream_url.partition("://")
         stream = (f"{scheme}://{rest.partition('/')[0]}",) if rest else ("ws:", "wss:")
         return (*stream, *_listed(self.gateway_console_origins))
+
+
+def read_model_named(database: str, name: str) -> str:
+    return f"{database}_{name}" if name else database
 
 
 def _listed(text: str) -> tuple[str, ...]:

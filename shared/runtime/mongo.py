@@ -80,6 +80,10 @@ class Mongo:
         self.db: Database = self._client[database]
         self._open = OpenSessions(self.db, instance)
 
+    def beside(self, database: str) -> Database:
+        """Another database of the same server; transactions may span both."""
+        return self._client[database]
+
     async def start(self) -> None:
         """Transient while there is no primary."""
         await self.ping()

@@ -14,6 +14,8 @@ from services.gateway.http.gateway import Gateway, Limit, MinSeq
 from services.gateway.reading import may_see
 from services.gateway.store.documents import activity
 from services.gateway.store.inbox import Inbox, Page, View
+from services.gateway.store.search import Found
+from services.gateway.words import NotSearchable, terms_of
 from shared.contracts.resources import ConversationStatus
 from shared.runtime.http import Caller, Json, Problem, route
 
@@ -39,17 +41,14 @@ class ConversationRoutes:
         after: str | None = None,
         q: str | None = None,
     ) -> Json:
-        if q is not None:
-            fault = {"field": "q", "code": "unsupported", "detail": "conversations can't be searched yet"}
-            raise Problem(422, "INVALID", "Conversations can't be searched yet.", errors=[fault])
+        """Behind `next` may be more even where a search's page has fewer items than `limit`, or none."""
         inbox = Inbox(principal.workspace, principal.member_id, view, status)
         page = Page(limit, _read_cursor(after))
         # before the items: whatever is newer than they are comes after this position
         cursor = await self._stream_cursor(principal.workspace)
-        states = await self._gateway.inbox.page(inbox, page)
-        items = [plain(views.conversation(s, self._gateway.bots)) for s in states if may_see(principal, s)]
-        following = _cursor(activity(states[-1])) if len(states) == limit else None
-        return Json({"items": items, "next": following, "stream_cursor": cursor})
+        found = await self._found(inbox, page, q)
+        items = [plain(views.conversation(s, self._gateway.bots)) for s in found.states if may_see(principal, s)]
+        return Json({"items": items, "next": found.more and _cursor(found.more), "stream_cursor": cursor})
 
     async def one(self, principal: Caller, conversation_id: str, min_seq: MinSeq = 0) -> Json:
         state = await self._gateway.reader.conversation(principal, conversation_id, min_seq)
@@ -72,6 +71,18 @@ class ConversationRoutes:
 
     async def counters(self, principal: Caller) -> Json:
         return Json(asdict(await self._gateway.inbox.counts(principal.workspace, principal.member_id)))
+
+    async def _found(self, inbox: Inbox, page: Page, q: str | None) -> Found:
+        """A blank `q` is none; one without a letter or a digit finds nothing. Problem 422 for one that is too long."""
+        if q is None or not q.strip():
+            states = await self._gateway.inbox.page(inbox, page)
+            return Found(states, activity(states[-1]) if len(states) == page.limit else None)
+        try:
+            terms = terms_of(q)
+        except NotSearchable as error:
+            fault = {"field": "q", "code": "too_long", "detail": str(error)}
+            raise Problem(422, "INVALID", f"`q` can't be searched for: {error}.", errors=[fault]) from None
+        return await self._gateway.search.page(inbox, page, terms) if terms else Found([], None)
 
     async def _stream_cursor(self, workspace: str) -> str:
         stream = self._gateway.stream

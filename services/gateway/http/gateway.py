@@ -15,6 +15,7 @@ from services.gateway.reading import Reader
 from services.gateway.store.commands import CommandStore
 from services.gateway.store.inbox import InboxStore
 from services.gateway.store.members import MemberStore
+from services.gateway.store.search import SearchStore
 from services.gateway.unassigning import Unassigning
 from shared.runtime.auth import Principal
 from shared.runtime.http import Caller
@@ -35,6 +36,7 @@ class Gateway:
     directory: Directory
     unassigning: Unassigning
     inbox: InboxStore
+    search: SearchStore
     members: MemberStore
     commands: CommandStore
     bots: ChannelBots

@@ -1,11 +1,12 @@
 """What the read model's documents look like, both ways. Knows no query and no transaction.
 
 `conversations`: `_id` = document key · `events` (the archive): `_id` = document key + seq, padded so that ids sort as
-seqs do · `counters`: `_id` = workspace, or workspace and member.
+seqs do · `counters`: `_id` = workspace, or workspace and member · `words`: by what a message is found, `_id` as in
+`events`; with seq 0 the contact's names.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.gateway.core import ConversationState, CounterOf
@@ -18,6 +19,8 @@ CONVERSATIONS = "conversations"
 EVENTS = "events"
 COUNTERS = "counters"
 POSITIONS = "positions"
+WORDS = "words"
+READ_MODEL = (CONVERSATIONS, EVENTS, COUNTERS, POSITIONS, WORDS)
 
 _SEQ_DIGITS = 16
 _FIELDS = tuple(field.name for field in dataclasses.fields(ConversationState))
@@ -40,6 +43,12 @@ def row_document(row: Row) -> Document:
         "received": row.received,
         "event": row.event,
     }
+
+
+def words_document(row: RowId, words: Sequence[str]) -> Document:
+    key = row[0]
+    workspace = key.rpartition(":")[0]
+    return {"_id": row_id(row), "workspace": workspace, "conversation": key, "words": list(words)}
 
 
 def counter_id(whose: CounterOf) -> str:

@@ -15,7 +15,7 @@ from services.gateway.store.documents import (
 )
 from shared.contracts.ids import document_key
 from shared.contracts.resources import ConversationStatus
-from shared.runtime.mongo import DESCENDING, Document, IndexModel, Mongo
+from shared.runtime.mongo import DESCENDING, Database, Document, IndexModel, Mongo
 
 View = Literal["all", "mine", "unassigned"]
 
@@ -53,10 +53,10 @@ class Inbox:
 
 
 class InboxStore:
-    """Every query names the workspace."""
+    """Every query names the workspace. `model`: where the read model is, when not in the gateway's own database."""
 
-    def __init__(self, mongo: Mongo) -> None:
-        self._db = mongo.db
+    def __init__(self, mongo: Mongo, model: Database | None = None) -> None:
+        self._db = mongo.db if model is None else model
 
     async def conversation(self, workspace: str, ident: str) -> ConversationState | None:
         """Also one that is not opened: `status` None."""
@@ -69,7 +69,9 @@ class InboxStore:
         wanted = query_of(inbox)
         if page.after is not None:
             wanted["activity"] = {"$lt": page.after}
-        found = self._db[CONVERSATIONS].find(wanted).sort("activity", DESCENDING).limit(page.limit)
+        found = (
+            self._db[CONVERSATIONS].find(wanted).hint(index_of(inbox)).sort("activity", DESCENDING).limit(page.limit)
+        )
         return [conversation_state(document) for document in await found.to_list(None)]
 
     async def thread(self, workspace: str, ident: str, below: int, limit: int) -> list[dict[str, Any]]:
@@ -96,6 +98,11 @@ class InboxStore:
         """The offset of the first event that is not applied."""
         document = await self._db[POSITIONS].find_one({"_id": partition})
         return document["offset"] if document else 0
+
+
+def index_of(inbox: Inbox) -> str:
+    """The planner, left alone, may take `inbox` for the few that are one's own and read the whole workspace."""
+    return "inbox" if inbox.view == "all" else "assigned"
 
 
 def query_of(inbox: Inbox) -> Document:

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-from services.gateway.store import commands, inbox, members
-from services.gateway.store.documents import CONVERSATIONS
+from services.gateway.store import commands, inbox, members, search
+from services.gateway.store.documents import CONVERSATIONS, WORDS
 from shared.runtime.engine_errors import as_transient
-from shared.runtime.mongo import IndexModel, Mongo, PyMongoError
+from shared.runtime.mongo import Database, IndexModel, Mongo, PyMongoError
 
-INDEXES: Mapping[str, Sequence[IndexModel]] = {
+READ_MODEL: Mapping[str, Sequence[IndexModel]] = {
     CONVERSATIONS: inbox.CONVERSATION_INDEXES,
+    WORDS: search.WORD_INDEXES,
+}
+OWN: Mapping[str, Sequence[IndexModel]] = {
     commands.COMMANDS: commands.INDEXES,
     members.MEMBERS: (*members.INDEXES, members.INACTIVE),
     members.AUDIT: members.AUDIT_INDEXES,
@@ -18,16 +21,23 @@ INDEXES: Mapping[str, Sequence[IndexModel]] = {
 class Indexes:
     """A component: start it after Mongo, before anything that queries."""
 
-    def __init__(self, mongo: Mongo) -> None:
-        self._db = mongo.db
+    def __init__(self, mongo: Mongo, model: Database | None = None) -> None:
+        self._own = mongo.db
+        self._model = mongo.db if model is None else model
 
     async def start(self) -> None:
         """Repeatable. Transient while MongoDB is away."""
-        for collection, indexes in INDEXES.items():
-            try:
-                await self._db[collection].create_indexes(list(indexes))
-            except PyMongoError as error:
-                raise as_transient(error) from error
+        await make_indexes(self._own, OWN)
+        await make_indexes(self._model, READ_MODEL)
 
     async def stop(self) -> None:
         """Nothing is open."""
+
+
+async def make_indexes(db: Database, wanted: Mapping[str, Sequence[IndexModel]]) -> None:
+    """Repeatable. Transient while MongoDB is away."""
+    for collection, indexes in wanted.items():
+        try:
+            await db[collection].create_indexes(list(indexes))
+        except PyMongoError as error:
+            raise as_transient(error) from error

@@ -37,7 +37,8 @@ class MarkStore:
         try:
             await self._marks.update_one(lower, change, upsert=True)
         except PyMongoError as error:
-            if is_duplicate(error):
-                return False
-            raise
+            if not is_duplicate(error):
+                raise
+            # it is there: with as much, or made this moment by another one with less
+            return (await self._marks.update_one(lower, change)).matched_count > 0
         return True

@@ -13,15 +13,28 @@ from services.gateway.store.documents import (
     COUNTERS,
     EVENTS,
     POSITIONS,
+    WORDS,
     conversation_document,
     conversation_state,
     counter_id,
     row_document,
     row_id,
     row_key,
+    words_document,
 )
 from shared.runtime.faults import Fenced
-from shared.runtime.mongo import InsertOne, Mongo, PyMongoError, ReplaceOne, Session, UpdateOne, is_duplicate
+from shared.runtime.mongo import (
+    Database,
+    DeleteOne,
+    Document,
+    InsertOne,
+    Mongo,
+    PyMongoError,
+    ReplaceOne,
+    Session,
+    UpdateOne,
+    is_duplicate,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +47,12 @@ class Move:
 
 
 class ProjectionStore:
-    """Every call raises what `is_away` knows while MongoDB is away."""
+    """Every call raises what `is_away` knows while MongoDB is away. `model`: where the read model is, when it is not in
+    the gateway's own database; outcomes are always told to the commands there."""
 
-    def __init__(self, mongo: Mongo) -> None:
+    def __init__(self, mongo: Mongo, model: Database | None = None) -> None:
         self._mongo = mongo
-        self._db = mongo.db
+        self._db = mongo.db if model is None else model
 
     async def positions(self, partitions: Collection[str]) -> dict[str, int]:
         """0 where nothing was ever applied."""
@@ -64,6 +78,7 @@ class ProjectionStore:
             await self._move(moves, session)
             await self._put_conversations(changes, session)
             await self._archive(changes, session)
+            await self._index(changes.words, session)
             await self._count(changes.counters, session)
             await self._decide(changes.outcomes, session)
 
@@ -111,6 +126,16 @@ class ProjectionStore:
                 raise Divergence("the archive has an event that its conversation does not know") from error
             raise
 
+    async def _index(self, words: Mapping[RowId, Sequence[str]], session: Session) -> None:
+        writes: list[ReplaceOne[Document] | DeleteOne] = [
+            ReplaceOne({"_id": row_id(row)}, words_document(row, found), upsert=True)
+            if found
+            else DeleteOne({"_id": row_id(row)})
+            for row, found in words.items()
+        ]
+        if writes:
+            await self._db[WORDS].bulk_write(writes, ordered=False, session=session)
+
     async def _count(self, counters: Mapping[CounterOf, Counter[CounterName]], session: Session) -> None:
         writes = [
             UpdateOne(
@@ -126,7 +151,7 @@ class ProjectionStore:
         """Commands of others (the bot's) have no document here: nothing matches."""
         if outcomes:
             writes = [decided(outcome) for outcome in outcomes.values()]
-            await self._db[COMMANDS].bulk_write(writes, ordered=False, session=session)
+            await self._mongo.db[COMMANDS].bulk_write(writes, ordered=False, session=session)
 
 
 def _patch(patch: StatusPatch | AttachmentPatch) -> UpdateOne:

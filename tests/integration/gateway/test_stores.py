@@ -11,10 +11,11 @@ import pytest
 from services.gateway.membership import Claims, MemberState
 from services.gateway.store.commands import CommandStore, NewCommand
 from services.gateway.store.documents import activity
-from services.gateway.store.inbox import Counts, Inbox, InboxStore, Page, query_of
+from services.gateway.store.inbox import Counts, Inbox, InboxStore, Page, View, index_of, query_of
 from services.gateway.store.indexes import Indexes
 from services.gateway.store.marks import Mark, MarkStore
 from services.gateway.store.members import By, MemberStore
+from shared.contracts.resources import ConversationStatus
 from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
 from tests.integration.gateway.stores import Model
@@ -128,25 +129,33 @@ async def test_counts_are_kept_not_scanned(inbox: InboxStore) -> None:
     assert await inbox.counts("nowhere", "grace") == Counts(0, 0, 0, 0, 0)
 
 
-@pytest.mark.parametrize(
-    "view",
-    [
-        Inbox("acme", "grace"),
-        Inbox("acme", "grace", "all", "open"),
-        Inbox("acme", "grace", "mine"),
-        Inbox("acme", "grace", "mine", "open"),
-        Inbox("acme", "grace", "unassigned"),
-        Inbox("acme", "grace", "unassigned", "closed"),
-    ],
-    ids=lambda inbox: f"{inbox.view} {inbox.status}",
-)
-async def test_no_view_of_the_inbox_scans_or_sorts(mongo: Mongo, inbox: InboxStore, view: Inbox) -> None:
-    wanted = query_of(view) | {"activity": {"$lt": "9"}}
-    plan = await mongo.db["conversations"].find(wanted).sort("activity", -1).limit(50).explain()
+@pytest.mark.parametrize("after", [None, "9"], ids=["first page", "next page"])
+@pytest.mark.parametrize("status", [None, "open", "closed"])
+@pytest.mark.parametrize("view", ["all", "mine", "unassigned"])
+async def test_no_view_of_the_inbox_scans_or_sorts(
+    mongo: Mongo, inbox: InboxStore, view: View, status: ConversationStatus | None, after: str | None
+) -> None:
+    """A page of one looks at one key, one more for each further range that it merges, and one that ends a range."""
+    asked = Inbox("acme", "grace", view, status)
+    wanted = query_of(asked) | ({"activity": {"$lt": after}} if after else {})
+    plan = await mongo.db["conversations"].find(wanted).hint(index_of(asked)).sort("activity", -1).limit(1).explain()
     stages = str(plan["queryPlanner"]["winningPlan"])
     assert "IXSCAN" in stages
     assert "COLLSCAN" not in stages
     assert "'SORT'" not in stages
+    assert plan["executionStats"]["totalKeysExamined"] <= 4
+    assert plan["executionStats"]["totalDocsExamined"] <= 2
+
+
+async def test_counters_and_threads_are_read_by_their_ids(mongo: Mongo, inbox: InboxStore) -> None:
+    await mongo.db.command({"profile": 2})
+    await inbox.counts("acme", "grace")
+    await inbox.thread("acme", Writer("customer-1").id, 10**15, 2)
+    await mongo.db.command({"profile": 0})
+    read = {"op": "query", "ns": {"$regex": r"\.(counters|events)$"}}
+    seen = await mongo.db["system.profile"].find(read).to_list(None)
+    assert len(seen) == 2
+    assert all("COLLSCAN" not in row["planSummary"] and row["keysExamined"] <= 4 for row in seen), seen
 
 
 async def test_a_thread_is_a_range_of_ids(mongo: Mongo, inbox: InboxStore) -> None:
