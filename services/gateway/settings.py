@@ -5,33 +5,18 @@ from typing import Annotated
 
 from pydantic import Field
 
-from shared.runtime.settings import AuthSettings, HttpUrl, Key, Port, Settings
+from shared.runtime.settings import AuthSettings, HttpUrl, KafkaSettings, Key, MongoSettings, Port, Settings
 
 MIB = 1 << 20
+READ_MODEL_NAME = r"^[a-z0-9]{0,20}$"
 
 
-class GatewaySettings(Settings, AuthSettings):
-    """`gateway_stream_url`: the stream's WebSocket address as browsers reach it, without a query; empty = the bound
-    one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
-    (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
-    `gateway_read_model`: the name of the read model to keep and to show, as `relaydesk projection rebuild` made it;
-    empty = the first one, in the gateway's own database. `gateway_cursor_key` signs stream cursors and tickets; all
-    replicas have the same.
+class ReadModelSettings(MongoSettings):
+    """`gateway_read_model`: the name of the read model to keep and to show, as `relaydesk projection rebuild` made it;
+    empty = the first one, in the gateway's own database.
     """
 
-    gateway_http_port: Port = 8080
-    gateway_probe_port: Port = 9080
-    gateway_stream_port: Port = 8090
-    gateway_stream_url: Annotated[str, Field(pattern=r"^(wss?://.+)?$")] = ""
-    gateway_stream_origins: str = ""
-    gateway_stream_buffer: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = MIB
-    gateway_stream_ring: Annotated[int, Field(ge=MIB, le=1024 * MIB)] = 32 * MIB
-    gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
-    gateway_cursor_key: Key
-    gateway_read_model: Annotated[str, Field(pattern=r"^[a-z0-9]{0,20}$")] = ""
-    gateway_console: Path | None = None
-    gateway_console_origins: str = ""
-    snippets_url: HttpUrl = "http://127.0.0.1:8084"
+    gateway_read_model: Annotated[str, Field(pattern=READ_MODEL_NAME)] = ""
 
     @property
     def database(self) -> str:
@@ -46,6 +31,31 @@ class GatewaySettings(Settings, AuthSettings):
     def group(self) -> str:
         """The consumer group of the read model: replicas on two of them keep both up to date."""
         return f"gateway-{self.gateway_read_model}" if self.gateway_read_model else "gateway"
+
+
+class RebuildSettings(KafkaSettings, ReadModelSettings):
+    """What `relaydesk projection rebuild` has to know."""
+
+
+class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
+    """`gateway_stream_url`: the stream's WebSocket address as browsers reach it, without a query; empty = the bound
+    one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
+    (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
+    `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same.
+    """
+
+    gateway_http_port: Port = 8080
+    gateway_probe_port: Port = 9080
+    gateway_stream_port: Port = 8090
+    gateway_stream_url: Annotated[str, Field(pattern=r"^(wss?://.+)?$")] = ""
+    gateway_stream_origins: str = ""
+    gateway_stream_buffer: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = MIB
+    gateway_stream_ring: Annotated[int, Field(ge=MIB, le=1024 * MIB)] = 32 * MIB
+    gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
+    gateway_cursor_key: Key
+    gateway_console: Path | None = None
+    gateway_console_origins: str = ""
+    snippets_url: HttpUrl = "http://127.0.0.1:8084"
 
     @property
     def stream_origins(self) -> tuple[str, ...]:

@@ -23,6 +23,10 @@ class Log:
     def __init__(self, events: Sequence[Event]) -> None:
         self.records = [record_of(event, offset) for offset, event in enumerate(events)]
 
+    @staticmethod
+    def of(records: Sequence[Record]) -> Batch:
+        return Batch(list(records), {})
+
     def batch(self, start: int, end: int | None = None) -> Batch:
         return Batch(self.records[start:end], {})
 
