@@ -1,6 +1,7 @@
 """The command `relaydesk`: its words and options. Each command's code is imported only when it is called."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,6 +14,11 @@ DATA = Path(".local/data")
 PORT_BASE = 8700
 DESCRIPTION = "Conversational support: customers on any channel, agents in one inbox. `relaydesk run` starts all of it."
 EPILOG = "`relaydesk COMMAND --help` explains a command. Services are set by RELAYDESK_* variables."
+REBUILD = """Make the gateway's read model anew: of the event archive, then of the log's tail, into the database
+<prefix>_gateway_NAME. Nothing that is kept changes. Stopped or killed, the same command goes on where it was."""
+REBUILD_EPILOG = """Reads RELAYDESK_KAFKA, RELAYDESK_TOPIC_PREFIX, RELAYDESK_MONGO, RELAYDESK_MONGO_PREFIX and
+RELAYDESK_GATEWAY_READ_MODEL as the gateway has them. To show it: run with --follow, restart the gateway's replicas one
+by one with RELAYDESK_GATEWAY_READ_MODEL=NAME, then press Ctrl-C. See docs/read-model.md."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="relaydesk", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for add in (_add_run, _add_serve, _add_engines, _add_topics, _add_token, _add_dlq, _add_doctor, _add_proxy):
+    first = (_add_run, _add_serve, _add_engines, _add_topics, _add_projection)
+    for add in (*first, _add_token, _add_dlq, _add_doctor, _add_proxy):
         add(commands)
     return parser
 
@@ -73,6 +80,23 @@ def _add_topics(commands: "Commands") -> None:
     verbs = topics.add_subparsers(required=True, metavar="apply|check")
     verbs.add_parser("apply", help="make what is missing, set what differs").set_defaults(call=_topics_apply)
     verbs.add_parser("check", help="say what differs from the registry").set_defaults(call=_topics_check)
+
+
+def _add_projection(commands: "Commands") -> None:
+    projection = commands.add_parser("projection", help="the gateway's read model")
+    verbs = projection.add_subparsers(required=True, metavar="rebuild")
+    text = "make the read model anew beside the one that is kept, while everything runs"
+    rebuild = verbs.add_parser("rebuild", help=text, description=REBUILD, epilog=REBUILD_EPILOG)
+    rebuild.add_argument("name", type=_read_model, help="what to call it: up to 20 of a-z and 0-9")
+    rebuild.add_argument("--follow", action="store_true", help="then keep it as new as the log, until Ctrl-C")
+    rebuild.add_argument("--fresh", action="store_true", help="drop what there is under this name and begin anew")
+    rebuild.set_defaults(call=_projection_rebuild)
+
+
+def _read_model(text: str) -> str:
+    if not re.fullmatch("[a-z0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError("expected up to 20 of a-z and 0-9")
+    return text
 
 
 def _add_token(commands: "Commands") -> None:
@@ -161,6 +185,12 @@ def _topics_check(options: argparse.Namespace) -> int:
     from relaydesk.topics_command import check
 
     return check()
+
+
+def _projection_rebuild(options: argparse.Namespace) -> int:
+    from relaydesk.projection_command import rebuild
+
+    return rebuild(options.name, options.follow, options.fresh)
 
 
 def _token(options: argparse.Namespace) -> int:

@@ -53,7 +53,7 @@ async def installation(
     await installed.close()
     await drop_topics(engines.kafka, f"{place.name}.")
     with MongoClient[dict[str, object]](engines.mongo) as client:
-        for service in ("gateway", "routing"):
+        for service in ("gateway", "gateway_new", "routing"):
             client.drop_database(f"{place.name}_{service}")
 
 

@@ -99,12 +99,16 @@ class Installation:
         self.routing = Running(build_routing(settings))
         await self.routing.start()
 
+    def environment(self) -> dict[str, str]:
+        """What a command has to know of it."""
+        return {f"RELAYDESK_{name.upper()}": str(value) for name, value in self._common().items()}
+
     async def stop_routing(self) -> None:
         assert self.routing is not None
         await self.routing.stop()
         self.routing = None
 
-    async def gateway(self) -> Running:
+    async def gateway(self, read_model: str = "") -> Running:
         """Stopped with the installation, if not before."""
         self._replicas += 1
         extra = {
@@ -112,6 +116,7 @@ class Installation:
             "jwt_keys": self._secrets.jwt_public,
             "gateway_cursor_key": self._cursor_key,
             "gateway_stream_port": 0,
+            "gateway_read_model": read_model,
             "gateway_console": self.place.folder / "console",
             "snippets_url": self._snippets_url,
         }

@@ -214,3 +214,20 @@ async def test_a_rebuild_and_a_projector_may_both_keep_the_new_model(mongo: Mong
     await living.model.projector(ProjectionStore(mongo, target)).handle(Log(rich().events).batch(2, 9))
     assert await following.catch_up() > 0
     assert await content(target) == await content(mongo.db)
+
+
+async def test_what_a_killed_try_left_of_a_deleted_message_is_gone(mongo: Mongo, target: Database) -> None:
+    writer = Writer()
+    writer.opened()
+    writer.received("secret")
+    writer.next(ev.MessageWasDeleted(message_id=message_id(writer.id, 3)))
+    living = Living(mongo, writer.events)
+    await living.grow(3)
+    await rebuild(mongo, target, living).run()
+    await target["rebuild"].delete_many({})  # as if it had died before it noted anything
+    await target["rebuild_parts"].delete_many({})
+    await living.grow(4)
+    assert await target["words"].count_documents({"words": "secret"}) == 1
+    await rebuild(mongo, target, living).run()
+    assert await target["words"].count_documents({}) == 0
+    assert await content(target) == await content(mongo.db)

@@ -10,7 +10,7 @@ from relaydesk.cli import PORT_BASE, main
 from relaydesk.installation import installation_secrets
 from relaydesk.ports import DEFAULT_BASE
 
-COMMANDS = ("run", "serve", "engines", "topics", "token", "dlq", "doctor")
+COMMANDS = ("run", "serve", "engines", "topics", "projection", "token", "dlq", "doctor")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,12 +18,21 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     shown = capsys.readouterr().out
-    assert [command for command in COMMANDS if f"\n    {command} " not in shown] == []
+    assert [command for command in COMMANDS if f"\n    {command}" not in shown] == []
 
 
 @pytest.mark.parametrize(
     "words",
-    [[], ["fly"], ["serve"], ["serve", "nothing"], ["engines"], ["run", "--port-base", "x"], ["dlq", "replay", "a"]],
+    [
+        [],
+        ["fly"],
+        ["serve"],
+        ["serve", "nothing"],
+        ["engines"],
+        ["run", "--port-base", "x"],
+        ["dlq", "replay", "a"],
+        ["projection", "rebuild", "A b"],
+    ],
 )
 def test_wrong_usage_is_status_2_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
