@@ -123,7 +123,8 @@ def touched(arrival: Arrival) -> str | None:
 
 
 def rows_needed(arrivals: Iterable[Arrival], conversations: Mapping[str, ConversationState]) -> set[RowId]:
-    """Rows to load before the fold: of repeats, to compare; of read marks below the end, to count what is unread."""
+    """Rows to load before the fold: of repeats, to compare; of read marks, to count what is unread. Also of a mark at
+    the end: when its turn comes, the batch may have moved the end."""
     needed: set[RowId] = set()
     for arrival in arrivals:
         state, seq = conversations.get(arrival.key), arrival.event.seq
@@ -131,7 +132,7 @@ def rows_needed(arrivals: Iterable[Arrival], conversations: Mapping[str, Convers
             continue
         if seq is not None and seq <= state.seq:
             needed.add((arrival.key, seq))
-        elif isinstance(arrival.data, ev.ConversationRead) and 0 < arrival.data.up_to_seq < state.seq:
+        elif isinstance(arrival.data, ev.ConversationRead) and 0 < arrival.data.up_to_seq <= state.seq:
             needed.add((arrival.key, arrival.data.up_to_seq))
     return needed
 

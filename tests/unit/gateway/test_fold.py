@@ -78,6 +78,16 @@ def test_events_published_again_change_nothing(log: list[Event], data: st.DataOb
     assert disturbed.counters == model.counters
 
 
+def test_a_mark_at_the_stored_end_counts_where_the_batch_moved_the_end_before_it() -> None:
+    writer, model = Writer(), ReadModel()
+    writer.opened()
+    writer.received()
+    model.apply(arrivals(writer.events))
+    model.apply(arrivals([writer.received(), writer.read("grace", 3)]))
+    [state] = model.conversations.values()
+    assert (state.unread, state.read_up_to) == (1, 3)
+
+
 @pytest.mark.parametrize("stored", [True, False], ids=["across batches", "within a batch"])
 def test_a_hole_is_not_skipped(stored: bool) -> None:
     writer, model = Writer(), ReadModel()
