@@ -63,3 +63,8 @@ def test_any_text_is_found_by_itself_and_words_are_plain(text: str) -> None:
         return
     assert all(any(word.startswith(term) for word in words) for term in terms)
     assert bool(terms) == bool(words)
+
+
+@given(st.text(st.characters(codec="ascii")))
+def test_ascii_is_cut_the_quick_way_with_the_same_result(text: str) -> None:
+    assert words_of([text]) == [word for word in words_of([f"{text} 京"]) if word != "京"]
