@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -41,6 +43,7 @@ class ChaosProxy:
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
         self.calm = False
+        self._away = False
         self.cut_before = b""
         self.connections = 0
         self.incidents = {"cut": 0, "stall": 0, "delay": 0}
@@ -67,6 +70,14 @@ class ChaosProxy:
         for task in self._tasks:
             task.cancel()
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """All connections are cut, and new ones as they come."""
+        self._away = True
+        self.cut()
+        yield
+        self._away = False
+
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         def ended(task: asyncio.Task[None]) -> None:
             if not writer.is_closing():
@@ -80,6 +91,8 @@ class ChaosProxy:
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Client and server, until one of them ends or it is cut."""
+        if self._away:
+            return
         try:
             server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
         except OSError:
