@@ -1,9 +1,10 @@
 """A channel's request -> records on `channel.inbound`: verify, parse, decide, publish. Knows no server and no store."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from uuid import UUID
 
+from services.ingest.channels import KINDS
 from services.ingest.channels.kind import Refused, Unverified
 from services.ingest.core import Acceptance, Taken, records
 from services.ingest.limits import TokenBuckets
@@ -59,7 +60,7 @@ class Intake:
         self._publisher = publisher
         self._namespace = namespace
         self._clock = clock
-        self._metrics = metrics
+        self._taken = {kind: metrics.counter("inbound_taken", channel_kind=kind) for kind in KINDS}
 
     async def take(self, channel_id: str, headers: Mapping[str, str], body: bytes) -> list[str]:
         """-> the record ids, once Kafka has acknowledged every record. Problem; Transient where that is unknown."""
@@ -72,7 +73,7 @@ class Intake:
         self._doorkeeper.admit(channel, len(inputs))
         taken = records(self._acceptance(channel, request_id), inputs)
         await self._publisher.publish([outgoing(record) for record in taken])
-        self._count(channel, taken)
+        self._taken[channel.kind.name].inc(len(taken))
         return [record.id for record in taken]
 
     def _acceptance(self, channel: OpenChannel, request_id: str) -> Acceptance:
@@ -86,9 +87,6 @@ class Intake:
             accepted_at=to_timestamp(self._clock.now()),
             request_id=request_id,
         )
-
-    def _count(self, channel: OpenChannel, taken: Sequence[Taken]) -> None:
-        self._metrics.counter("inbound_taken", channel_kind=channel.kind.name).inc(len(taken))
 
 
 def outgoing(record: Taken) -> Outgoing:

@@ -3,7 +3,8 @@
 import re
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Query, Response
+from starlette.datastructures import Headers
 
 from services.ingest.channels import KINDS
 from services.ingest.handlers import Doorkeeper, Intake
@@ -13,7 +14,7 @@ from shared.contracts.ids import UUID_PATTERN
 from shared.contracts.outbound import ChannelRecord
 from shared.contracts.routes import WRITERS
 from shared.runtime.auth import Principal
-from shared.runtime.http import Caller, Json, Problem, route
+from shared.runtime.http import Caller, Json, Problem, direct_route, route
 
 _CURSOR = re.compile(UUID_PATTERN)
 _MAX_BODY = max(kind.max_body for kind in KINDS.values())
@@ -22,10 +23,11 @@ Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 def inbound_routes(app: FastAPI, doorkeeper: Doorkeeper, intake: Intake) -> None:
-    @route(app, "POST", "/v1/inbound/{channel_id}", status=202, max_body=_MAX_BODY)
-    async def take(channel_id: str, request: Request) -> Response:
-        ids = await intake.take(channel_id, request.headers, await request.body())
+    async def take(channel_id: str, headers: Headers, body: bytes) -> Response:
+        ids = await intake.take(channel_id, headers, body)
         return Json({"accepted": len(ids), "ids": ids}, 202)
+
+    direct_route(app, "POST", "/v1/inbound/{channel_id}", take, status=202, max_body=_MAX_BODY)
 
     @route(app, "GET", "/v1/inbound/{channel_id}")
     async def challenge(channel_id: str) -> Response:

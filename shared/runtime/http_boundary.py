@@ -6,20 +6,42 @@ Plain ASGI, so that streamed answers pass through untouched.
 import re
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from starlette.requests import ClientDisconnect
+from prometheus_client import Counter, Histogram
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from shared.runtime.component import ASGIApp, Message, Receive, Scope, Send
 from shared.runtime.engine_errors import is_away
+from shared.runtime.json_body import limited_body
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import CONTENT_TYPE, Problem, not_found, unavailable
 
 _log = structlog.stdlib.get_logger(__name__)
 _ODD = re.compile(r"[\x00-\x1f\x7f\ufffd]")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+DirectHandler = Callable[[str, Headers, bytes], Awaitable[Response]]
+"""(the path's parameter, headers, body) -> answer. May raise Problem."""
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A route that is answered here. `max_body` in bytes."""
+
+    path: str
+    handler: DirectHandler
+    max_body: int
+
+
+DirectRoutes = Mapping[tuple[str, str], Direct]
+"""By method and the path up to its last `/`; what follows is the parameter."""
 
 
 def answer(problem: Problem) -> Response:
@@ -29,10 +51,12 @@ def answer(problem: Problem) -> Response:
 class Boundary:
     """Middleware. An exception that nobody expected is logged once, with its trace; the 500 does not show its text."""
 
-    def __init__(self, app: ASGIApp, service: str, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, service: str, metrics: Metrics, direct: DirectRoutes) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
+        self._direct = direct
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -48,7 +72,16 @@ class Boundary:
         try:
             if _ODD.search(scope["path"]):
                 raise not_found("There is nothing at this path.")
-            await self._app(scope, receive, exchange.send)
+            start, _, parameter = scope["path"].rpartition("/")
+            direct = self._direct.get((scope["method"], start))
+            if direct is None or not parameter:
+                await self._app(scope, receive, exchange.send)
+            else:
+                scope.setdefault("state", {})["route"] = direct.path
+                request = Request(scope, receive)
+                body = await limited_body(request, direct.max_body)
+                response = await direct.handler(parameter, request.headers, body)
+                await response(scope, receive, exchange.send)
         except ClientDisconnect:
             exchange.status = 499
         except Exception as error:
@@ -57,9 +90,13 @@ class Boundary:
             await answer(_problem_of(error, exchange.request_id))(scope, receive, exchange.send)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        route = scope.get("state", {}).get("route", "none")
-        self._metrics.counter("http_requests", method=_method(scope), route=route, status=str(status)).inc()
-        self._metrics.histogram("http_seconds", method=_method(scope), route=route).observe(seconds)
+        method, route = _method(scope), scope.get("state", {}).get("route", "none")
+        if (counted := self._counted.get((method, route, status))) is None:
+            counter = self._metrics.counter("http_requests", method=method, route=route, status=str(status))
+            counted = counter, self._metrics.histogram("http_seconds", method=method, route=route)
+            self._counted[method, route, status] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
 
 class _Exchange:
