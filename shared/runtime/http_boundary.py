@@ -3,9 +3,9 @@
 Plain ASGI, so that streamed answers pass through untouched.
 """
 
+import random
 import re
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -125,9 +125,9 @@ def _problem_of(error: Exception, request_id: str) -> Problem:
 
 
 def _request_id(scope: Scope) -> str:
-    """The caller's, where it is a plain one; else a new one."""
+    """The caller's, where it is a plain one; else a new one: a name, no secret."""
     given: Any = dict(scope["headers"]).get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given.decode() if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
 def _method(scope: Scope) -> str:
