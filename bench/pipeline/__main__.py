@@ -11,6 +11,7 @@ from typing import Any
 import uvloop
 
 from bench.pipeline.phases import Phases, machine, say
+from bench.pipeline.projection import Projection
 from bench.pipeline.report import Report
 from bench.pipeline.watch import Watcher
 from shared.testing.api import Api
@@ -34,14 +35,15 @@ def options() -> argparse.Namespace:
 
 async def measure(info: dict[str, Any], chosen: argparse.Namespace) -> Report:
     report, seconds = Report(), 5.0 if chosen.quick else 20.0
-    async with Api(info["services"]["gateway"]["http"], info["tokens"]["agent"]) as api:
+    gateway, kafka = info["services"]["gateway"]["http"], info["engines"]["kafka"]
+    async with Api(gateway, info["tokens"]["agent"]) as api, Projection(kafka) as projection:
 
         async def ticket() -> str:
             return str((await api.ok("POST", "/v1/stream/ticket"))["ticket"])
 
         watcher = Watcher(info["stream"], ticket)
         await watcher.start()
-        phases = Phases(info, watcher, report, chosen.contacts)
+        phases = Phases(info, watcher, projection, report, chosen.contacts)
         await phases.warm_up()
         await phases.saturate(50, seconds, int(2500 * seconds), chosen.connections)
         single = await phases.saturate(1, seconds, int(1000 * seconds), chosen.connections)

@@ -11,6 +11,7 @@ from bench.pipeline.backlog import worked_off
 from bench.pipeline.floors import Floors
 from bench.pipeline.latency import spread
 from bench.pipeline.load import Sent, Target
+from bench.pipeline.projection import Projection
 from bench.pipeline.report import Bar, Report, Throughput
 from bench.pipeline.watch import Watcher
 
@@ -26,8 +27,11 @@ def say(text: str) -> None:
 class Phases:
     """Each adds what it measured to the report."""
 
-    def __init__(self, info: Mapping[str, Any], watcher: Watcher, report: Report, contacts: int) -> None:
+    def __init__(
+        self, info: Mapping[str, Any], watcher: Watcher, projection: Projection, report: Report, contacts: int
+    ) -> None:
         self._info, self._watcher, self._report, self._contacts = info, watcher, report, contacts
+        self._projection = projection
         self._target = Target(info["services"]["ingest"]["http"], info["channel"]["id"], info["channel"]["secret"])
         self._services = {name: [one["pid"]] for name, one in info["services"].items()}
         self._engines = {name: [pid] for name, pid in info["engines"]["pids"].items()}
@@ -37,6 +41,7 @@ class Phases:
         work = load.requests(self._target, max(1, self._contacts // 50), 50, self._contacts)
         sent = await load.closed_loop(self._target, work, 2, 60)
         await self._watcher.all_seen(sent.accepted, 60)
+        await self._projection.caught_up(DRAIN_S)
         self._check(sent)
 
     async def saturate(self, events: int, seconds: float, most: int, connections: int) -> float:
@@ -47,6 +52,7 @@ class Phases:
         sent = await load.closed_loop(self._target, work, connections, seconds)
         posted = time.monotonic() - sent.begun
         last = await self._watcher.all_seen(sent.accepted, DRAIN_S)
+        readable = await self._projection.caught_up(DRAIN_S)
         used = cpu.between(before, cpu.spent(self._services | self._engines))
         used["load"] = time.process_time() - own
         lost, repeated = self._check(sent)
@@ -54,11 +60,20 @@ class Phases:
         each = {name: 1e6 * value / count for name, value in used.items()}
         self._report.throughput.append(
             Throughput(
-                events, count, last - sent.begun, count / (last - sent.begun), count / posted, lost, repeated,
-                sent.refused, each, sum(each[name] for name in self._services),
-                sum(each[name] for name in self._engines),
+                events_a_request=events,
+                messages=count,
+                seconds=last - sent.begun,
+                per_second=count / (last - sent.begun),
+                accepted_per_second=count / posted,
+                readable_per_second=count / (readable - sent.begun),
+                lost=lost,
+                repeated=repeated,
+                refused_requests=sent.refused,
+                cpu_us=each,
+                ours_us=sum(each[name] for name in self._services),
+                engines_us=sum(each[name] for name in self._engines),
             )
-        )  # fmt: skip
+        )
         return count / (last - sent.begun)
 
     async def latency(self, name: str, rate: float, seconds: float) -> None:
@@ -66,6 +81,7 @@ class Phases:
         work = load.requests(self._target, max(1, int(rate * seconds)), 1, self._contacts)
         sent = await load.open_loop(self._target, work, rate)
         await self._watcher.all_seen(sent.accepted, DRAIN_S)
+        await self._projection.caught_up(DRAIN_S)
         self._check(sent)
         seen = self._watcher.seen
         self._add(f"{name}: intended send -> 202", [at - sent.intended[one] for one, at in sent.accepted.items()])
@@ -79,6 +95,7 @@ class Phases:
         work = load.requests(self._target, records // 50, 50, self._contacts)
         backlog = await worked_off(self._info, work, self._target)
         await self._watcher.all_seen(backlog.sent.accepted, DRAIN_S)
+        await self._projection.caught_up(DRAIN_S)
         self._check(backlog.sent)
         engines = self._info["engines"]
         raw, bare = await Floors(engines["kafka"], engines["mongo"]).measured(backlog.records, EVENT_BYTES)

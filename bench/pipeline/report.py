@@ -25,13 +25,14 @@ class Bar:
 
 @dataclass(slots=True)
 class Throughput:
-    """`cpu_us`: microseconds of CPU a message, by process."""
+    """`cpu_us`: microseconds of CPU a message, by process, until the read model has them all."""
 
     events_a_request: int
     messages: int
     seconds: float
     per_second: float
     accepted_per_second: float
+    readable_per_second: float
     lost: int
     repeated: int
     refused_requests: int
@@ -42,7 +43,8 @@ class Throughput:
     def lines(self) -> list[str]:
         head = (
             f"{self.events_a_request} events a request: {self.per_second:,.0f} msg/s on the stream "
-            f"({self.messages:,} in {self.seconds:.1f} s; accepted at {self.accepted_per_second:,.0f}/s), "
+            f"({self.messages:,} in {self.seconds:.1f} s; accepted at {self.accepted_per_second:,.0f}/s, "
+            f"in the read model at {self.readable_per_second:,.0f}/s), "
             f"lost {self.lost}, repeated {self.repeated}, requests refused {self.refused_requests}"
         )
         each = "  ".join(f"{name} {value:,.0f}" for name, value in self.cpu_us.items())
