@@ -86,6 +86,12 @@ class CommandStore:
         document = await self._commands.find_one({"_id": ident, "workspace": workspace})
         return _state(document) if document else None
 
+    async def find_all(self, commands: Mapping[str, str]) -> dict[str, CommandState]:
+        """`commands`: id -> workspace. Those that are there, by id."""
+        wanted = {"_id": {"$in": list(commands)}, "workspace": {"$in": list(set(commands.values()))}}
+        found = await self._commands.find(wanted).to_list(None)
+        return {row["_id"]: _state(row) for row in found if row["workspace"] == commands[row["_id"]]}
+
 
 def decided(outcome: Outcome) -> UpdateOne:
     """The first outcome stays; nothing is left to publish."""

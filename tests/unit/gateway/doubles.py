@@ -1,7 +1,7 @@
 """In-memory stand-ins for what the gateway's use cases stand on."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,6 +16,7 @@ class Commands:
     def __init__(self) -> None:
         self.kept: dict[str, CommandState] = {}
         self.asked = 0
+        self.fault: Exception | None = None
 
     async def add(self, command: NewCommand, now: datetime) -> bool:
         if command.id in self.kept:
@@ -36,6 +37,13 @@ class Commands:
         self.asked += 1
         found = self.kept.get(ident)
         return found if found is not None and found.workspace == workspace else None
+
+    async def find_all(self, commands: Mapping[str, str]) -> dict[str, CommandState]:
+        self.asked += 1
+        if self.fault is not None:
+            raise self.fault
+        found = (self.kept.get(ident) for ident in commands)
+        return {one.id: one for one in found if one is not None and one.workspace == commands[one.id]}
 
     def decide(self, ident: str, status: Status = "accepted") -> None:
         ending = Ending("relaydesk.message.sent.v1", 4, {"message": {"text": "hi"}})
