@@ -3,7 +3,7 @@
 Each conversation is copied as it was at a position of the log, and goes on from exactly there: what the tail has below
 that position is in the copy already. So nothing is applied twice, not even a read mark, which the archive doesn't have.
 
-The process dies: what a part had begun is made again; the tail is applied by the same transactions as the projector's.
+The process dies: a part is copied whole or not at all; the tail is applied by the same transactions as the projector's.
 """
 
 from bisect import bisect_left

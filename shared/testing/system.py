@@ -10,15 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 20.0
 PORTS_NEEDED = 40
-_reservations: list[TextIO] = []
+_reservations: list[ExitStack] = []
 
 
 class System:
@@ -58,15 +58,17 @@ def free_port_base() -> int:
 
 
 def _reserve(base: int) -> bool:
-    """A lock that ends with this process; its empty file stays."""
-    file = (Path(tempfile.gettempdir()) / f"relaydesk-test-ports-{base}.lock").open("w")
-    try:
+    """A lock that ends with this process; its empty file stays. Another user's is taken."""
+    with ExitStack() as until_known, suppress(OSError):
+        file = until_known.enter_context(_lock_file(base).open("w"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return False
-    _reservations.append(file)
-    return True
+        _reservations.append(until_known.pop_all())
+        return True
+    return False
+
+
+def _lock_file(base: int) -> Path:
+    return Path(tempfile.gettempdir()) / f"relaydesk-test-ports-{base}.lock"
 
 
 def _is_free(port: int) -> bool:

@@ -7,11 +7,11 @@ from services.gateway.store.documents import CONVERSATIONS, WORDS
 from shared.runtime.engine_errors import as_transient
 from shared.runtime.mongo import Database, IndexModel, Mongo, PyMongoError
 
-READ_MODEL: Mapping[str, Sequence[IndexModel]] = {
+READ_MODEL_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     CONVERSATIONS: inbox.CONVERSATION_INDEXES,
     WORDS: search.WORD_INDEXES,
 }
-OWN: Mapping[str, Sequence[IndexModel]] = {
+OWN_INDEXES: Mapping[str, Sequence[IndexModel]] = {
     commands.COMMANDS: commands.INDEXES,
     members.MEMBERS: (*members.INDEXES, members.INACTIVE),
     members.AUDIT: members.AUDIT_INDEXES,
@@ -27,8 +27,8 @@ class Indexes:
 
     async def start(self) -> None:
         """Repeatable. Transient while MongoDB is away."""
-        await make_indexes(self._own, OWN)
-        await make_indexes(self._model, READ_MODEL)
+        await make_indexes(self._own, OWN_INDEXES)
+        await make_indexes(self._model, READ_MODEL_INDEXES)
 
     async def stop(self) -> None:
         """Nothing is open."""

@@ -8,15 +8,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
+from uuid import uuid4
 
 from services.gateway.core import ConversationState, CounterName, CounterOf
 from services.gateway.fold import Changes
-from services.gateway.store import documents
 from services.gateway.store.documents import (
     CONVERSATIONS,
     COUNTERS,
     EVENTS,
     POSITIONS,
+    READ_MODEL,
     WORDS,
     conversation_document,
     conversation_state,
@@ -25,8 +26,9 @@ from services.gateway.store.documents import (
     row_key,
     words_document,
 )
-from services.gateway.store.indexes import READ_MODEL, make_indexes
-from shared.runtime.mongo import Database, Document, InsertOne, Mongo, ReplaceOne, Session
+from services.gateway.store.indexes import READ_MODEL_INDEXES, make_indexes
+from shared.runtime.faults import Fenced
+from shared.runtime.mongo import Database, Document, InsertOne, Mongo, Session
 
 STATE = "rebuild"
 PARTS = "rebuild_parts"
@@ -63,9 +65,10 @@ class Snapshot:
 
 
 class RebuildStore:
-    """Only one process at a time may work on a target."""
+    """The last one that began owns the target: what an earlier one still writes of the archive is Fenced."""
 
     def __init__(self, mongo: Mongo, source: Database, target: Database) -> None:
+        self._owner = uuid4().hex
         self._mongo = mongo
         self._source = source
         self._target = target
@@ -74,15 +77,16 @@ class RebuildStore:
         """Makes the target, or finds how far it is. `fresh`: whatever is there goes first. LookupError: it was made of
         another source."""
         if fresh:
-            for name in (STATE, PARTS, *documents.READ_MODEL):
+            for name in (STATE, PARTS, *READ_MODEL):
                 await self._target[name].drop()
-        await make_indexes(self._target, READ_MODEL)
+        await make_indexes(self._target, READ_MODEL_INDEXES)
         found = await self._target[STATE].find_one({"_id": STATE})
         if found is None:
-            await self._target[STATE].insert_one({"_id": STATE, "source": self._source.name, "phase": "archive"})
-            return "archive"
+            found = {"_id": STATE, "source": self._source.name, "phase": "archive"}
+            await self._target[STATE].insert_one(found)
         if found["source"] != self._source.name:
             raise LookupError(f"{self._target.name} was made of {found['source']}, not of {self._source.name}")
+        await self._target[STATE].update_one({"_id": STATE}, {"$set": {"owner": self._owner}})
         phase: Phase = found["phase"]
         return phase
 
@@ -115,18 +119,25 @@ class RebuildStore:
         return await self._mongo.transaction(work)
 
     async def fill(self, after: str, part: Part, filled: Sequence[Changes]) -> None:
-        """Conversations of a part, complete; what an earlier try left of them goes first. May be repeated."""
+        """Conversations of a part, complete, and the note that they are there: all of it or nothing. Repeatable."""
         rows = {"_id": {"$gt": _behind(after), "$lt": _behind(part.last)}}
-        await self._target[CONVERSATIONS].delete_many({"_id": {"$gt": after, "$lte": part.last}})
-        await self._target[EVENTS].delete_many(rows)
-        await self._target[WORDS].delete_many(rows)
-        conversations = [conversation_document(state) for made in filled for state in made.conversations.values()]
-        await self._insert(CONVERSATIONS, conversations)
-        await self._insert(EVENTS, [row_document(row) for made in filled for row in made.rows.values()])
-        found_by = [(row, words) for made in filled for row, words in made.words.items() if words]
-        await self._insert(WORDS, [words_document(row, words) for row, words in found_by])
-        document = {"_id": part.last, "positions": list(part.positions.items()), "events": part.events}
-        await self._target[PARTS].replace_one({"_id": part.last}, document, upsert=True)
+        documents = {
+            CONVERSATIONS: [conversation_document(state) for made in filled for state in made.conversations.values()],
+            EVENTS: [row_document(row) for made in filled for row in made.rows.values()],
+            WORDS: [words_document(row, words) for made in filled for row, words in made.words.items() if words],
+            PARTS: [{"_id": part.last, "positions": list(part.positions.items()), "events": part.events}],
+        }
+
+        async def work(session: Session) -> None:
+            await self._own({"phase": "archive"}, session)
+            await self._target[CONVERSATIONS].delete_many({"_id": {"$gt": after, "$lte": part.last}}, session=session)
+            await self._target[EVENTS].delete_many(rows, session=session)
+            await self._target[WORDS].delete_many(rows, session=session)
+            await self._target[PARTS].delete_many({"_id": part.last}, session=session)
+            for collection, made in documents.items():
+                await self._insert(collection, made, session)
+
+        await self._mongo.transaction(work)
 
     async def states(self, after: str, limit: int) -> list[ConversationState]:
         """Conversations of the target in order of their keys."""
@@ -141,11 +152,10 @@ class RebuildStore:
         places = [{"_id": place, "offset": offset} for place, offset in positions.items()]
 
         async def work(session: Session) -> None:
+            await self._own({"phase": "tail"}, session)
             for collection, rows in ((COUNTERS, counts), (POSITIONS, places)):
                 await self._target[collection].delete_many({}, session=session)
-                if rows:
-                    await self._target[collection].bulk_write([InsertOne(row) for row in rows], session=session)
-            await self._target[STATE].update_one({"_id": STATE}, {"$set": {"phase": "tail"}}, session=session)
+                await self._insert(collection, rows, session)
 
         await self._mongo.transaction(work)
 
@@ -157,10 +167,17 @@ class RebuildStore:
         found = self._source[CONVERSATIONS].find({"_id": {"$in": keys}}, {"read_up_to": 1}, session=session)
         return {row["_id"]: row["read_up_to"] for row in await found.to_list(None)}
 
-    async def _insert(self, collection: str, rows: Sequence[Document]) -> None:
+    async def _own(self, change: Document, session: Session) -> None:
+        """Fenced where somebody else has begun since. Two who write at once conflict here."""
+        mine = {"_id": STATE, "owner": self._owner}
+        owned = await self._target[STATE].update_one(mine, {"$set": change, "$inc": {"writes": 1}}, session=session)
+        if not owned.matched_count:
+            raise Fenced(f"another process goes on with {self._target.name}: leave it to that one")
+
+    async def _insert(self, collection: str, rows: Sequence[Document], session: Session) -> None:
         if rows:
-            writes = [ReplaceOne({"_id": row["_id"]}, row, upsert=True) for row in rows]
-            await self._target[collection].bulk_write(writes, ordered=False)
+            writes = [InsertOne(row) for row in rows]
+            await self._target[collection].bulk_write(writes, ordered=False, session=session)
 
 
 def _behind(key: str) -> str:

@@ -13,10 +13,11 @@ from services.gateway.projector import position_of
 from services.gateway.rebuilding import Progress, Rebuild
 from services.gateway.store.documents import READ_MODEL
 from services.gateway.store.projection import ProjectionStore
-from services.gateway.store.rebuild import RebuildStore
+from services.gateway.store.rebuild import Part, RebuildStore
 from shared.contracts import events as ev
 from shared.contracts.ids import message_id
 from shared.contracts.resources import Attachment
+from shared.runtime.faults import Fenced
 from shared.runtime.mongo import Database, Mongo
 from shared.runtime.records import Record
 from tests.integration.gateway.stores import Log, Model
@@ -164,9 +165,9 @@ class _DyingCopy(RebuildStore):
         await self._living.grow(self._living.known + self._dice.randint(0, 3))
         return await super().snapshot(after, events)
 
-    async def _insert(self, collection: str, rows: Any) -> None:
+    async def _insert(self, collection: str, rows: Any, session: Any) -> None:
         self._dying.step()
-        await super()._insert(collection, rows)
+        await super()._insert(collection, rows, session)
 
     async def close_archive(self, counters: Any, positions: Any) -> None:
         self._dying.step()
@@ -203,6 +204,23 @@ async def test_another_source_is_refused(mongo: Mongo, target: Database) -> None
     await RebuildStore(mongo, mongo.db, target).begin(fresh=False)
     with pytest.raises(LookupError):
         await RebuildStore(mongo, mongo.beside("elsewhere"), target).begin(fresh=False)
+
+
+async def test_of_two_that_copy_at_once_the_later_one_goes_on(mongo: Mongo, target: Database) -> None:
+    """The earlier one has read a part and is slow to write it; meanwhile the log and the other one go on."""
+    living = Living(mongo, [*rich().events, *rich("other").events])
+    await living.grow(6)
+    earlier, later = RebuildStore(mongo, mongo.db, target), RebuildStore(mongo, mongo.db, target)
+    await earlier.begin(fresh=False)
+    read = await earlier.snapshot("", 10)
+    part = Part(read.conversations[-1].key, read.positions, 1)
+    await living.grow(living.length)
+    await Rebuild(later, ProjectionStore(mongo, target), living, lambda progress: None).run()
+    with pytest.raises(Fenced):
+        await earlier.fill("", part, [rebuilding.copied(one) for one in read.conversations])
+    with pytest.raises(Fenced):
+        await earlier.close_archive({}, read.positions)
+    assert await content(target) == await content(mongo.db)
 
 
 async def test_a_rebuild_and_a_projector_may_both_keep_the_new_model(mongo: Mongo, target: Database) -> None:

@@ -12,6 +12,7 @@ from services.gateway.store.commands import CommandState, CommandStore, NewComma
 from shared.runtime.clock import SystemClock
 from shared.runtime.faults import Transient
 from shared.runtime.records import Outgoing
+from shared.testing.eventually import eventually
 from tests.unit.gateway.doubles import Commands
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -59,7 +60,7 @@ async def test_what_nobody_heard_of_is_asked_for_now_and_then(crowd: Crowd, monk
     monkeypatch.setattr(outcomes, "FIRST_POLL_S", 0.01)
     for name in ("a", "b"):
         await crowd.wait(name)
-    await asyncio.sleep(0.05)  # some questions pass without an outcome
+    await eventually(lambda: crowd.commands.asked >= 2, "some questions pass without an outcome")
     crowd.commands.decide("a")
     crowd.commands.decide("b", "rejected")
     assert await crowd.ended() == ["accepted", "rejected"]
