@@ -17,7 +17,7 @@ from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.rebuild import RebuildStore
 from shared.contracts.topics import WORKSPACE_EVENTS
 from shared.runtime.end_offsets import EndOffsets
-from shared.runtime.faults import Fault
+from shared.runtime.faults import Fault, Transient
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
@@ -91,6 +91,11 @@ def rebuild(name: str, follow: bool, fresh: bool) -> int:
         raise CommandError(f"{error}: the archive was copied too long ago; begin anew with --fresh") from error
     except (Hole, Divergence) as error:
         raise CommandError(f"the log and the archive contradict each other: {error}") from error
+    except Transient as error:
+        where = "RELAYDESK_KAFKA and RELAYDESK_MONGO say where to look"
+        raise CommandError(
+            f"an engine does not answer ({error}): {where}; the same command goes on from here"
+        ) from error
     except (Fault, LookupError, PyMongoError) as error:
         raise CommandError(str(error)) from error
     return 0

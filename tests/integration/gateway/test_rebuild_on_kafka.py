@@ -16,13 +16,12 @@ NAME = "new"
 
 
 @asynccontextmanager
-async def command(
-    installation: Installation, *words: str, shows: str = ""
-) -> AsyncIterator[asyncio.subprocess.Process]:
+async def command(installation: Installation, *words: str, **differs: str) -> AsyncIterator[asyncio.subprocess.Process]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("RELAYDESK_")}
-    environment = inherited | installation.environment() | {"RELAYDESK_GATEWAY_READ_MODEL": shows}
+    environment = inherited | installation.environment() | {f"RELAYDESK_{k.upper()}": v for k, v in differs.items()}
     program = [sys.executable, "-m", "relaydesk", "projection", "rebuild", *words]
-    process = await asyncio.create_subprocess_exec(*program, env=environment, stdout=asyncio.subprocess.PIPE)
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*program, env=environment, stdout=pipe, stderr=pipe)
     try:
         yield process
     finally:
@@ -41,6 +40,12 @@ async def said(process: asyncio.subprocess.Process, text: str) -> str:
             assert line, f"it ended after: {heard}"
             heard += line
     return heard
+
+
+async def complaint(process: asyncio.subprocess.Process) -> str:
+    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 1
+    return errors.decode()
 
 
 async def shown(api: Api, ident: str) -> list[Any]:
@@ -95,5 +100,13 @@ async def test_replicas_go_over_to_a_rebuilt_model_and_nothing_is_lost(
 
 
 async def test_the_model_that_is_shown_is_not_overwritten(installation: Installation) -> None:
-    async with command(installation, NAME, "--fresh", shows=NAME) as refused:
-        assert await asyncio.wait_for(refused.wait(), 30) == 1
+    async with command(installation, NAME, "--fresh", gateway_read_model=NAME) as refused:
+        assert (
+            await complaint(refused)
+            == f"relaydesk: `{NAME}` is the read model that RELAYDESK_GATEWAY_READ_MODEL names: choose another name\n"
+        )
+
+
+async def test_without_its_engines_it_says_where_it_looked_for_them(installation: Installation) -> None:
+    async with command(installation, NAME, mongo="mongodb://127.0.0.1:1/?serverSelectionTimeoutMS=300") as lost:
+        assert "RELAYDESK_MONGO say where to look" in await complaint(lost)
