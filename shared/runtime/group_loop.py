@@ -25,6 +25,7 @@ from shared.runtime.faults import Fatal, Fault, Fenced, Transient
 from shared.runtime.group_meter import GroupMeter
 from shared.runtime.holdings import Holdings, starting_points
 from shared.runtime.kafka_errors import FinalErrors
+from shared.runtime.prefetch import one_round_ahead
 from shared.runtime.rebalance import Rebalance, Tenancy
 from shared.runtime.records import Partition
 from shared.runtime.retry_policy import RetryPolicy
@@ -93,7 +94,9 @@ class GroupLoop:
 
     async def poll(self, consumer: AIOKafkaConsumer) -> Polled:
         """In place of FastStream's: does not sleep after an empty poll, and no error leaves it."""
-        self._consumer = consumer
+        if consumer is not self._consumer:
+            one_round_ahead(consumer)
+            self._consumer = consumer
         if self.failure is not None or self.stopping:
             await asyncio.sleep(POLL_MS / 1000)  # FastStream's loop has not noticed yet
             return ()

@@ -14,6 +14,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from shared.runtime.faults import Fatal, Transient
 from shared.runtime.kafka_errors import FinalErrors
+from shared.runtime.prefetch import one_round_ahead
 from shared.runtime.records import Record
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Tail:
         consumer = self._messaging.reader_client()
         try:
             await consumer.start()
+            one_round_ahead(consumer)
             await self._place(consumer)
         except BaseException as error:
             await consumer.stop()
