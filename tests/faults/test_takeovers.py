@@ -3,13 +3,19 @@
 import asyncio
 import logging
 import random
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from functools import partial
 
 import pytest
 import pytest_asyncio
+from aiokafka import AIOKafkaProducer
 
+from shared.contracts.ids import document_key
+from shared.contracts.outbound import BotFence
+from shared.contracts.topics import CHANNEL_OUTBOUND
+from shared.contracts.wire import encode
 from shared.testing.adapter import Adapter
 from shared.testing.api import Api, Channel
 from shared.testing.eventually import eventually
@@ -26,6 +32,8 @@ CHANNELS = 4
 """A channel's bot is asked 50 questions at the same time."""
 KILLED = ("dispatch", "dispatch", "routing")
 KILLS_EVERY_S = (1.5, 4.0)
+FENCES_AT_ONCE = 2_000
+FENCES_EVERY_S = 0.5
 
 
 @pytest_asyncio.fixture
@@ -58,7 +66,7 @@ async def test_no_bot_message_begins_after_the_acknowledged_disable(
 ) -> None:
     killed: list[str] = []
     async with Follower(agent, system.info["stream"]) as stream:
-        killing = asyncio.create_task(kills(system, killed))
+        troubles = [asyncio.create_task(trouble) for trouble in (kills(system, killed), backlogs(system))]
         turn = asyncio.Semaphore(AT_ONCE)
 
         async def one(number: int) -> None:
@@ -68,7 +76,9 @@ async def test_no_bot_message_begins_after_the_acknowledged_disable(
         try:
             await asyncio.gather(*(one(number) for number in range(TAKEOVERS)))
         finally:
-            killing.cancel()
+            for trouble in troubles:
+                trouble.cancel()
+            await asyncio.gather(*troubles, return_exceptions=True)
         await eventually(partial(nothing_open, agent, channels), "every delivery has ended", timeout=90, every=0.3)
         assert_whole(stream.events)
     spoken = stage.spoken()
@@ -96,6 +106,21 @@ async def kills(system: System, killed: list[str]) -> None:
             pid = system.kill(service)
             killed.append(service)
             await eventually(lambda: system.pid(service) != pid, f"{service} has a new pid", timeout=30)  # noqa: B023
+
+
+async def backlogs(system: System) -> None:
+    """Dispatch gets behind, again and again: fences of conversations that nobody has lie before those that count."""
+    async with AIOKafkaProducer(bootstrap_servers=system.info["engines"]["kafka"], linger_ms=5) as producer:
+        while True:
+            records = [foreign_fence() for _ in range(FENCES_AT_ONCE)]
+            sent = [await producer.send(CHANNEL_OUTBOUND, value, key) for key, value in records]
+            await asyncio.wait(sent)
+            await asyncio.sleep(FENCES_EVERY_S)
+
+
+def foreign_fence() -> tuple[bytes, bytes]:
+    fence = BotFence(workspace="elsewhere", conversation_id=str(uuid.uuid4()), bot_epoch=1)
+    return document_key(fence.workspace, fence.conversation_id).encode(), encode(fence)
 
 
 async def nothing_open(agent: Api, channels: list[Channel]) -> bool:
