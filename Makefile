@@ -27,7 +27,7 @@ test: lint ## lint, types and every test that can run on this machine (WORKERS=0
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: prove
-prove: $(READY) ## the proofs at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies, 200 clients cut for a minute (12 minutes)
+prove: $(READY) ## the proofs at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies, 200 clients cut for a minute (7 minutes)
 	PROVE=full $(BIN)/python -m pytest -q --log-cli-level=INFO tests/faults/test_takeovers.py tests/faults/test_stream_chaos.py tests/integration/dispatch/test_load.py
 
 .PHONY: bench-pipeline
