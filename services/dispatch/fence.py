@@ -1,7 +1,8 @@
 """The bot fence (DESIGN 6): asked before each attempt of a bot's message, the connection standing, nothing written.
 
-Whatever was acknowledged on the partition before the question is known here, however far behind this process was. Left:
-a call already under way, or a process frozen between this check and the write.
+Whatever was acknowledged on the partition before the last question is known here, however far behind this process was,
+and after that question nothing is waited for but its answer. Left: a call already under way, or a process frozen
+between this check and the write.
 """
 
 import asyncio
@@ -49,17 +50,18 @@ class Fence:
         if delivery.record.bot_epoch is None:
             return
         at = (CHANNEL_OUTBOUND, delivery.partition)
-        end = await self._partitions.end_offset(at)
-        await self._caught_up(at, end)
+        await self._caught_up(at)
         if not (lane.live and self._partitions.owns(at)):
             raise Fenced(f"partition {at[0]}/{at[1]} is not ours")
         if silenced(delivery, lane.epoch):
             raise Silenced
 
-    async def _caught_up(self, at: Partition, end: int) -> None:
+    async def _caught_up(self, at: Partition) -> None:
+        """After a wait the broker is asked anew: a fence may have been acknowledged meanwhile."""
         try:
             async with asyncio.timeout(self._patience_s):
-                while self._partitions.position(at) < end:  # noqa: ASYNC110 - the consumer has no event for it
-                    await asyncio.sleep(LOOK_EVERY_S)
+                while (end := await self._partitions.end_offset(at)) > self._partitions.position(at):
+                    while self._partitions.position(at) < end:  # noqa: ASYNC110 - the consumer has no event for it
+                        await asyncio.sleep(LOOK_EVERY_S)
         except TimeoutError:
             raise Transient(f"not caught up with {at[0]}/{at[1]} within {self._patience_s:g} s") from None

@@ -32,7 +32,7 @@ CHANNELS = 4
 """A channel's bot is asked 50 questions at the same time."""
 KILLED = ("dispatch", "dispatch", "routing")
 KILLS_EVERY_S = (1.5, 4.0)
-FENCES_AT_ONCE = 2_000
+FENCES_AT_ONCE = 600
 FENCES_EVERY_S = 0.5
 
 

@@ -76,7 +76,7 @@ async def test_a_fence_that_came_while_dispatch_was_down_counts_before_what_is_s
 class Impatient(Fence):
     """A fence with the question for the end offset taken out: what is stored now is all it knows."""
 
-    async def _caught_up(self, at: Partition, end: int) -> None:
+    async def _caught_up(self, at: Partition) -> None:
         return
 
 

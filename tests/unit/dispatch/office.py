@@ -63,7 +63,7 @@ class OwnedPartitions:
     """`Partitions` of a process that owns everything and is up to date, unless said otherwise."""
 
     def __init__(self) -> None:
-        self.end = self.at = 0
+        self.end = self.at = self.asked = 0
         self.owned = True
 
     def owns(self, partition: Partition) -> bool:
@@ -73,6 +73,7 @@ class OwnedPartitions:
         return self.at
 
     async def end_offset(self, partition: Partition) -> int:
+        self.asked += 1
         return self.end
 
 

@@ -1,8 +1,11 @@
+import asyncio
+
 import pytest
 
 from services.dispatch.fence import Fence, Silenced
 from services.dispatch.lanes import Lane, Lanes, Limits
 from shared.runtime.faults import Fenced, Transient
+from shared.testing.eventually import eventually
 from tests.unit.dispatch.builders import CHANNEL, NOW, bot_message, delivery, message
 from tests.unit.dispatch.office import OwnedPartitions
 
@@ -33,6 +36,20 @@ async def test_a_partition_that_is_not_caught_up_says_nothing_yet() -> None:
     partitions.end = 1
     with pytest.raises(Transient):
         await Fence(partitions, 0.01).check(HEAD, here())
+
+
+async def test_a_fence_that_comes_while_the_attempt_waits_silences_it() -> None:
+    partitions, lane = OwnedPartitions(), here()
+    partitions.end = 1
+    checking = asyncio.create_task(Fence(partitions, 5).check(HEAD, lane))
+    await eventually(lambda: partitions.asked == 1, "it waits until it has caught up")
+    partitions.end = 2  # a fence is acknowledged
+    partitions.at = 1  # what was there at the question is stored
+    await eventually(lambda: partitions.asked == 2 or checking.done(), "it goes on")
+    lane.fenced(5)
+    partitions.at = 2
+    with pytest.raises(Silenced):
+        await asyncio.wait_for(checking, 5)
 
 
 async def test_a_partition_of_somebody_else_stops_the_attempt() -> None:
