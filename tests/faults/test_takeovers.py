@@ -33,7 +33,7 @@ CHANNELS = 4
 KILLED = ("dispatch", "dispatch", "routing")
 KILLS_EVERY_S = (1.5, 4.0)
 FENCES_AT_ONCE = 600
-FENCES_EVERY_S = 0.5
+FENCES_EVERY_S = 1.5
 
 
 @pytest_asyncio.fixture
