@@ -19,6 +19,9 @@ from services.gateway.stream.ring import Stretch
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.subscriber import Stage, Subscriber
 
+_Place = tuple[int, int]
+"""Of a subscriber: its position, and how much is buffered for it. The same some time later: it took nothing."""
+
 SLICES_PER_TURN = 8
 """After so many a fast reader's long replay gives way to everybody else."""
 
@@ -29,6 +32,7 @@ class CatchUp:
     def __init__(self, hub: Hub, backfill: Backfill, cursors: Cursors, settings: StreamSettings) -> None:
         self._hub, self._backfill, self._cursors, self._settings = hub, backfill, cursors, settings
         self._ahead: dict[Subscriber, float] = {}
+        self._stuck: dict[Subscriber, tuple[_Place, float]] = {}
 
     def begin(self, subscriber: Subscriber, cursor: str, now: float) -> None:
         """A new subscriber that has entered; an empty cursor is none. `now`: the monotonic clock."""
@@ -61,25 +65,49 @@ class CatchUp:
             asyncio.get_running_loop().call_soon(self.pump, subscriber)
 
     def advanced(self) -> None:
-        """The hub has read on: who was ahead of it may begin."""
+        """The hub has read on: who was ahead of it may begin, and who got a large batch begins with it."""
+        for subscriber in self._hub.take_late():
+            self.pump(subscriber)
         for subscriber in [s for s in self._ahead if self._hub.ring_of(s).last >= s.position]:
             del self._ahead[subscriber]
             self._welcome(subscriber, recovered=True)
 
     def tick(self, now: float) -> None:
-        """Where the log doesn't get to a cursor within a moment, it never was there."""
+        """Where the log doesn't get to a cursor within a moment, it never was there; who takes nothing, must go."""
+        self._dismiss_stuck(now)
         for subscriber in [s for s, deadline in self._ahead.items() if deadline <= now]:
             del self._ahead[subscriber]
             self._require_snapshot(subscriber, "future")
 
     def forget(self, subscriber: Subscriber) -> None:
         self._ahead.pop(subscriber, None)
+        self._stuck.pop(subscriber, None)
 
     def cursor_of(self, subscriber: Subscriber) -> str:
         """Where it stands: what it has been written, it has."""
         ring, partition = self._hub.ring_of(subscriber), self._hub.room(subscriber).partition
         offset = ring.last if subscriber.stage is Stage.LIVE else subscriber.position
         return self._cursors.mint(subscriber.workspace, partition, offset)
+
+    def _dismiss_stuck(self, now: float) -> None:
+        """What waits for a live subscriber is in its buffer and bounded there; of the others it waits in the ring."""
+        stuck: dict[Subscriber, tuple[_Place, float]] = {}
+        for subscriber in self._hub.waiting():
+            place = subscriber.position, subscriber.wire.buffered()
+            known, since = self._stuck.get(subscriber, (place, now))
+            stuck[subscriber] = place, since if place == known else now
+        self._stuck = stuck
+        for subscriber, (_, since) in stuck.items():
+            if now - since >= self._settings.stuck_s and self._owes_too_much(subscriber):
+                self._hub.dismiss(subscriber, codes.TOO_SLOW, "too slow: resume")
+
+    def _owes_too_much(self, subscriber: Subscriber) -> bool:
+        if subscriber.stage is Stage.LIVE:
+            return False
+        ring, after = self._hub.ring_of(subscriber), subscriber.position
+        if not ring.covers(after):
+            return True
+        return ring.after(subscriber.workspace, after, self._settings.buffer_bytes).upto < ring.last
 
     def _decision(self, subscriber: Subscriber, cursor: str) -> Decision:
         ring, partition = self._hub.ring_of(subscriber), self._hub.room(subscriber).partition

@@ -28,6 +28,7 @@ class Hub:
         self._repeats: dict[int, Repeats] = {}
         self._rooms: dict[str, Room] = {}
         self._congested: set[Subscriber] = set()
+        self._late: list[Subscriber] = []
         self._on_final: list[Callable[[str], None]] = []
         self._repeated = metrics.counter("stream_repeats")
         self._malformed = metrics.counter("stream_malformed")
@@ -59,13 +60,18 @@ class Hub:
         for workspace, entries in batch.items():
             room = self._rooms.get(workspace)
             if room is not None:
-                room.deliver(entries)
+                self._late += room.deliver(entries)
         self._dismiss_slow()
+
+    def take_late(self) -> list[Subscriber]:
+        """Those who were live until a batch came that is too large for one write."""
+        late, self._late = self._late, []
+        return late
 
     def enter(self, subscriber: Subscriber) -> None:
         workspace = subscriber.workspace
         if workspace not in self._rooms:
-            self._rooms[workspace] = Room(workspace, self.partition_of(workspace))
+            self._rooms[workspace] = Room(workspace, self.partition_of(workspace), self._settings.at_once_bytes)
         self._rooms[workspace].enter(subscriber)
         self._sockets.inc()
 
@@ -105,6 +111,10 @@ class Hub:
 
     def everybody(self) -> list[Subscriber]:
         return [subscriber for room in self._rooms.values() for subscriber in room.subscribers]
+
+    def waiting(self) -> list[Subscriber]:
+        """Those whose wire asked for a pause."""
+        return list(self._congested)
 
     def congested(self, subscriber: Subscriber, is_congested: bool) -> None:
         """The wire's buffer passed its high or its low mark; who has left may still be taking the goodbye."""

@@ -7,9 +7,11 @@ from services.gateway.stream.subscriber import Stage, Subscriber
 
 
 class Room:
-    def __init__(self, workspace: str, partition: int) -> None:
+    def __init__(self, workspace: str, partition: int, at_once: int) -> None:
+        """`at_once`: bytes that a live subscriber is written in one go."""
         self.workspace = workspace
         self.partition = partition
+        self._at_once = at_once
         self.subscribers: set[Subscriber] = set()
         self._live: dict[Subscriber, Callable[[bytes], None]] = {}
 
@@ -28,8 +30,11 @@ class Room:
     def members(self, member_id: str) -> list[Subscriber]:
         return [subscriber for subscriber in self.subscribers if subscriber.member_id == member_id]
 
-    def deliver(self, entries: Sequence[Entry]) -> None:
-        """One write to every live subscriber: all entries of a batch that it may see."""
+    def deliver(self, entries: Sequence[Entry]) -> list[Subscriber]:
+        """One write to every live subscriber: all entries of a batch that it may see. Of a batch too large for that
+        nothing is written: answers those who were live, and catch up from before the batch at their own pace."""
+        if sum([len(entry.frame) for entry in entries]) > self._at_once:
+            return self._set_back(entries[0].offset - 1)
         public = b"".join([entry.frame for entry in entries if entry.audience is None])
         tags = {entry.audience for entry in entries if entry.audience is not None}
         if tags:
@@ -37,6 +42,14 @@ class Room:
         elif public:
             for write in self._live.values():
                 write(public)
+        return []
+
+    def _set_back(self, position: int) -> list[Subscriber]:
+        late = list(self._live)
+        self._live.clear()
+        for subscriber in late:
+            subscriber.stage, subscriber.position = Stage.CATCHING_UP, position
+        return late
 
     def _deliver_to_some(self, entries: Sequence[Entry], tags: set[str], public: bytes) -> None:
         own = {tag: visible(entries, tag) for tag in tags}

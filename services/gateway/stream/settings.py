@@ -15,7 +15,8 @@ class StreamSettings:
 
     `origins`: pages that may connect; empty = any (development). `ring_bytes` and `ring_entries` are per partition.
     `slice_bytes`: one write of a replay, about what a wire takes before it asks for a pause. `replay_offsets`: so far
-    back a cursor is served from Kafka.
+    back a cursor is served from Kafka. `stuck_s`: who takes nothing for so long, and is owed more than `buffer_bytes`,
+    is too slow.
     """
 
     key: bytes
@@ -36,9 +37,15 @@ class StreamSettings:
     slice_bytes: int = 64 * 1024
     replay_offsets: int = 50_000
     ahead_s: float = 2.0
+    stuck_s: float = 2.0
     backfill: BackfillSettings = field(default_factory=BackfillSettings)
     drain_s: float = 3.0
     linger_s: float = 5.0
     client_frame_bytes: int = 4096
     client_frames: int = 100
     client_frames_s: float = 10.0
+
+    @property
+    def at_once_bytes(self) -> int:
+        """A batch up to this size is written to everybody as it is; a larger one at the pace of each reader."""
+        return self.buffer_bytes // 4

@@ -7,7 +7,7 @@ import pytest
 
 from services.gateway.stream.subscriber import Stage
 from shared.runtime.faults import Fatal
-from tests.unit.gateway.stream.replica import SMALL, Client, Log, Replica, record
+from tests.unit.gateway.stream.replica import HIGH, SMALL, Client, Log, Replica, record
 
 
 def connected(replica: Replica, member_id: str = "ann", workspace: str = "acme") -> Client:
@@ -204,3 +204,56 @@ async def test_a_room_without_people_takes_no_memory() -> None:
     assert subscriber is not None
     assert subscriber.stage is Stage.CLOSED
     assert replica.metrics.registry.get_sample_value("relaydesk_stream_sockets") == 0
+
+
+async def test_a_batch_far_over_the_buffer_reaches_a_healthy_reader_at_its_own_pace() -> None:
+    log = Log()
+    replica = Replica(log, replace(SMALL, ring_entries=1_000))
+    client = connected(replica)
+    for _ in range(200):
+        log.publish("acme", "c")
+    replica.read()
+    most = client.buffered()
+    while len(client.events) < 200:
+        client.take(300)
+        most = max(most, client.buffered())
+    log.publish("acme", "c")
+    replica.read()
+    client.take()
+    assert client.closed == []
+    assert most <= HIGH + SMALL.slice_bytes + 400
+    assert [seq for _, seq in client.events] == list(range(1, 202))
+
+
+async def test_who_takes_nothing_of_a_large_batch_is_closed_4008_and_resumes() -> None:
+    log = Log()
+    replica = Replica(log, replace(SMALL, ring_entries=1_000))
+    stalled, slow = connected(replica), connected(replica)
+    for _ in range(200):
+        log.publish("acme", "c")
+    replica.read()
+    began = replica.clock.monotonic()
+    for second in range(10):
+        replica.catch_up.tick(began + second)
+        slow.take(100)
+    assert (stalled.closed, slow.closed) == ([4008], [])
+    stalled.take()
+    stalled.connect(replica)
+    while len(stalled.events) < 200:
+        stalled.take()
+        await asyncio.sleep(0)
+    assert [seq for _, seq in stalled.events] == list(range(1, 201))
+
+
+async def test_who_takes_nothing_but_is_owed_little_may_stay() -> None:
+    log = Log()
+    replica = Replica(log)
+    stalled = connected(replica)
+    for _ in range(4):
+        log.publish("acme", "c")
+    replica.read()
+    for second in range(10):
+        replica.catch_up.tick(replica.clock.monotonic() + second)
+    stalled.take()
+    assert stalled.closed == []
+    assert [seq for _, seq in stalled.events] == [1, 2, 3, 4]
