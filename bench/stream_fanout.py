@@ -85,7 +85,7 @@ def _server() -> Server:
     intake = Intake(cursors)
     hub = Hub(intake, settings, Metrics())
     hub.begin({0: 0})
-    catch_up = CatchUp(hub, Backfill(_nothing, intake, BackfillSettings()), cursors, settings)
+    catch_up = CatchUp(hub, Backfill(_nothing, intake, BackfillSettings()), cursors, settings, clock)
     tickets = Tickets(settings.key, 3600)
     gate = Gate(tickets, settings, lambda: datetime.now(UTC).timestamp())
     return Server(hub, StreamServer(gate, hub, catch_up, settings, clock), tickets)

@@ -164,6 +164,7 @@ def _stream_settings(settings: GatewaySettings) -> StreamSettings:
         host=settings.host,
         port=settings.gateway_stream_port,
         origins=settings.stream_origins,
+        max_sockets=settings.gateway_stream_max_sockets,
         heartbeat_s=settings.gateway_stream_heartbeat_s,
         ring_bytes=settings.gateway_stream_ring,
         buffer_bytes=settings.gateway_stream_buffer,

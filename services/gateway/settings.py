@@ -41,6 +41,7 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     """`gateway_stream_url`: the stream's WebSocket address as browsers reach it, without a query; empty = the bound
     one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
     (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
+    `gateway_stream_max_sockets`: one more is answered 503 and should try another replica.
     `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same.
     """
 
@@ -51,6 +52,7 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     gateway_stream_origins: str = ""
     gateway_stream_buffer: Annotated[int, Field(ge=64 * 1024, le=64 * MIB)] = MIB
     gateway_stream_ring: Annotated[int, Field(ge=MIB, le=1024 * MIB)] = 32 * MIB
+    gateway_stream_max_sockets: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
     gateway_cursor_key: Key
     gateway_console: Path | None = None

@@ -6,6 +6,7 @@ SIGTERM or SIGINT: unready, drain, finish open requests, stop components in reve
 
 import asyncio
 import os
+import resource
 import signal
 import threading
 import time
@@ -35,8 +36,15 @@ _log = structlog.stdlib.get_logger(__name__)
 
 def run(build: Build) -> int:
     """Build the services inside a new uvloop, serve them, answer the exit status. Blocks until a signal or a fault."""
+    _allow_open_files()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_built(build))
+
+
+def _allow_open_files() -> None:
+    """As many as the system lets us have: every socket is one, and the usual soft limit is 1,024."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _built(build: Build) -> int:

@@ -108,6 +108,18 @@ def test_client_libraries_are_imported_by_composition_roots_and_the_runtime_only
     assert not found, violations(found)
 
 
+def test_the_stream_holds_no_database() -> None:
+    """So a storm of reconnecting clients can't cost the database anything."""
+    stream = [module for module in SERVICES if module.name.startswith("services.gateway.stream")]
+    found = {
+        module.name: databases
+        for module in stream
+        if (databases := {name for name in module.imports if ".store" in name or "mongo" in name or "motor" in name})
+    }
+    assert len(stream) > 10
+    assert not found, violations(found)
+
+
 def test_motor_is_imported_in_one_module() -> None:
     assert {module.name for module in ALL if "motor" in module.libraries} <= {"shared.runtime.mongo"}
 

@@ -5,6 +5,7 @@ again when that is over. Nothing queues up for a subscriber meanwhile: later eve
 """
 
 import asyncio
+from collections import deque
 
 import structlog
 
@@ -18,6 +19,9 @@ from services.gateway.stream.resume import Decision, Known, Reason
 from services.gateway.stream.ring import Stretch
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.subscriber import Stage, Subscriber
+from shared.runtime.clock import Clock
+
+ARRIVALS_PER_TURN = 32
 
 _Place = tuple[int, int]
 """Of a subscriber: its position, and how much is buffered for it. The same some time later: it took nothing."""
@@ -29,13 +33,38 @@ log = structlog.get_logger(__name__)
 
 
 class CatchUp:
-    def __init__(self, hub: Hub, backfill: Backfill, cursors: Cursors, settings: StreamSettings) -> None:
+    def __init__(self, hub: Hub, backfill: Backfill, cursors: Cursors, settings: StreamSettings, clock: Clock) -> None:
         self._hub, self._backfill, self._cursors, self._settings = hub, backfill, cursors, settings
+        self._clock = clock
         self._ahead: dict[Subscriber, float] = {}
         self._stuck: dict[Subscriber, tuple[_Place, float]] = {}
+        self._arrived: deque[tuple[Subscriber, str]] = deque()
+        self._begun = 0  # in this turn of the loop
+        self._turn_counted = False
 
-    def begin(self, subscriber: Subscriber, cursor: str, now: float) -> None:
-        """A new subscriber that has entered; an empty cursor is none. `now`: the monotonic clock."""
+    def begin(self, subscriber: Subscriber, cursor: str) -> None:
+        """A new subscriber that has entered; an empty cursor is none. In a storm of reconnects it waits in line: so
+        many replays begin in one turn of the loop that live events of the others get through in between."""
+        if self._arrived or self._begun >= ARRIVALS_PER_TURN:
+            self._arrived.append((subscriber, cursor))
+        else:
+            self._begin(subscriber, cursor)
+        if not self._turn_counted:
+            self._turn_counted = True
+            asyncio.get_running_loop().call_soon(self._turned)
+
+    def _turned(self) -> None:
+        self._begun = 0
+        while self._arrived and self._begun < ARRIVALS_PER_TURN:
+            subscriber, cursor = self._arrived.popleft()
+            if subscriber.stage is not Stage.CLOSED:
+                self._begin(subscriber, cursor)
+        self._turn_counted = self._begun > 0
+        if self._turn_counted:
+            asyncio.get_running_loop().call_soon(self._turned)
+
+    def _begin(self, subscriber: Subscriber, cursor: str) -> None:
+        self._begun += 1
         decision = self._decision(subscriber, cursor)
         subscriber.position = decision.after
         self._hub.count_resume(decision)
@@ -47,7 +76,7 @@ class CatchUp:
             case "kafka":
                 self._fetch(subscriber)
             case "ahead":
-                self._ahead[subscriber] = now + self._settings.ahead_s
+                self._ahead[subscriber] = self._clock.monotonic() + self._settings.ahead_s
             case "snapshot":
                 self._require_snapshot(subscriber, decision.reason or "invalid")
 

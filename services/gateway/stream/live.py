@@ -47,7 +47,7 @@ class LiveStream:
         self._hub = Hub(intake, settings, metrics)
         self._log = LogReader(messaging)
         self._backfill = Backfill(self._log.read, intake, settings.backfill)
-        self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings)
+        self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings, clock)
         gate = Gate(self._tickets, settings, self._now)
         self._server = StreamServer(gate, self._hub, self._catch_up, settings, clock)
         look_back = LookBack(settings.lookback_s, settings.lookback_records)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import random
+from http import HTTPStatus
 
 from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener, ws_create_server
 
@@ -89,11 +90,16 @@ class StreamServer:
 
     def _upgrade(self, request: WSUpgradeRequest) -> WSListener | WSUpgradeResponseWithListener:
         try:
+            self._check_room()
             admitted = self._gate.admit(request)
         except Refused as refused:
             self._hub.count_refused(refused.code)
             return WSUpgradeResponseWithListener(refused.response(), None)
         return Connection(admitted, self, self._settings.client_frame_bytes)
+
+    def _check_room(self) -> None:
+        if len(self._connections) >= self._settings.max_sockets:
+            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", "this replica is full: connect again")
 
     # the front of each connection
 
@@ -101,7 +107,7 @@ class StreamServer:
         self._connections.add(connection)
         self._hub.enter(connection.subscriber)
         self._upkeep.opened(connection, connection.admitted.holder.expires_at)
-        self._catch_up.begin(connection.subscriber, connection.admitted.cursor, self._clock.monotonic())
+        self._catch_up.begin(connection.subscriber, connection.admitted.cursor)
 
     def allows_frame(self, connection: Connection) -> bool:
         now = self._clock.monotonic()

@@ -25,6 +25,7 @@ class StreamSettings:
     port: int = 0
     origins: tuple[str, ...] = ()
     backlog: int = 4096
+    max_sockets: int = 20_000
     heartbeat_s: float = 25.0
     tick_s: float = 0.25
     ticket_lifetime: timedelta = timedelta(seconds=TICKET_S)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from shared.testing.eventually import eventually
 from shared.testing.stream_client import Peculiar, StreamClient, UpgradeRefused
 from tests.integration.gateway.stream.conftest import SETTINGS, Replica, StreamWorld
 
@@ -64,3 +65,15 @@ async def test_a_browser_that_says_keep_alive_and_upgrade_may_connect(world: Str
 async def test_a_plain_request_is_no_upgrade(world: StreamWorld) -> None:
     replica = await world.replica()
     assert (await refusal(replica, fresh(replica), peculiar=Peculiar(connection="close")))[0] == 400
+
+
+async def test_a_full_replica_refuses_and_uses_no_ticket_up(world: StreamWorld) -> None:
+    replica = await world.replica(replace(SETTINGS, max_sockets=2))
+    first, _ = await replica.client(), await replica.client()
+    ticket = fresh(replica)
+    assert await refusal(replica, ticket) == (503, "UNAVAILABLE")
+    first.cut()
+    await eventually(lambda: replica.sockets() == 1, "there is room")
+    url = replica.stream.ticket(replica.principal()).url
+    async with await StreamClient.connect(url, ticket) as client:
+        await eventually(lambda: client.welcome, "welcome")

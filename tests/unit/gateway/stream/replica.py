@@ -111,7 +111,7 @@ class Client:
         self.subscriber = Subscriber(self.workspace, self.member_id, self)
         replica.hub.enter(self.subscriber)
         begin = self.cursor if cursor is None else cursor
-        replica.catch_up.begin(self.subscriber, begin, replica.clock.monotonic())
+        replica.catch_up.begin(self.subscriber, begin)
         return self
 
     def cut(self) -> None:
@@ -177,7 +177,7 @@ class Replica:
         intake = Intake(self.cursors)
         self.hub = Hub(intake, settings, self.metrics)
         self.backfill = Backfill(log.read, intake, settings.backfill)
-        self.catch_up = CatchUp(self.hub, self.backfill, self.cursors, settings)
+        self.catch_up = CatchUp(self.hub, self.backfill, self.cursors, settings, self.clock)
         self.position = start
         self.hub.begin({0: start})
 

@@ -1,9 +1,11 @@
 """How each kind of cursor is answered, and how a replay behaves on the way."""
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 
+from services.gateway.stream.catchup import ARRIVALS_PER_TURN
 from services.gateway.stream.settings import StreamSettings
 from tests.unit.gateway.stream.replica import HIGH, SMALL, Client, Log, Replica, record, settle
 
@@ -240,3 +242,33 @@ async def test_a_client_that_goes_while_its_range_is_read_harms_nobody() -> None
         await settle()
         staying.take()
     assert gone.buffered() == 0
+
+
+async def test_in_a_storm_of_reconnects_live_events_get_through_between_the_replays() -> None:
+    log = log_of(10)
+    replica = caught_up(log)
+    live = await connected(replica, "")
+    storm = [Client("acme").connect(replica, replica.cursor(6)) for _ in range(10 * ARRIVALS_PER_TURN)]
+    turns = 0
+    while not storm[-1].writes:
+        log.publish("acme", "c")
+        replica.read()
+        live.take()
+        assert seqs(live)[-1:] == [log.end]
+        assert sum(client.writes > 0 for client in storm) <= (turns + 1) * ARRIVALS_PER_TURN
+        await asyncio.sleep(0)
+        turns += 1
+    for client in storm:
+        await quiet(client)
+    assert all(seqs(client) == list(range(8, log.end + 1)) for client in storm)
+
+
+async def test_who_leaves_while_waiting_in_line_gets_nothing_and_holds_up_nobody() -> None:
+    replica = caught_up(log_of(10))
+    storm = [Client("acme").connect(replica, replica.cursor(6)) for _ in range(2 * ARRIVALS_PER_TURN)]
+    for client in storm[1::2]:
+        client.cut()
+    for client in storm[::2]:
+        await quiet(client)
+        assert seqs(client) == [8, 9, 10]
+    assert not any(client.writes for client in storm[ARRIVALS_PER_TURN + 1 :: 2])
