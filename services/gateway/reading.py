@@ -11,7 +11,6 @@ from services.gateway.store.inbox import InboxStore
 from shared.contracts.ids import UUID_PATTERN, conversation_id
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
-from shared.runtime.faults import Transient
 from shared.runtime.problems import Problem, not_found
 
 WAIT_S = 2.0
@@ -75,11 +74,8 @@ class Reader:
 
     async def _catch_up(self, workspace: str) -> None:
         """A client may have heard on the stream of what the read model does not have yet: before anything is said not
-        to be there, the read model is as new as the log was when it was asked."""
-        try:
-            end = await self._log.end_offset(workspace)
-        except Transient:
-            return
+        to be there, the read model is as new as the log was when it was asked. Transient: Kafka doesn't answer."""
+        end = await self._log.end_offset(workspace)
 
         async def probe() -> bool:
             return await self.position(workspace) >= end

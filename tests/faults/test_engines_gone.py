@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -74,6 +75,8 @@ async def test_an_engine_that_hangs_is_answered_503_and_survived(
                 assert await liveness(system, service) == 200
             assert (await attempt).status in (503, 202)
             assert (await agent.reply(conversation, "into the void", key=f"void-{engine}-{who}")).status in (503, 202)
+            unheard_of = await agent.call("GET", f"/v1/conversations/{uuid.uuid4()}")
+            assert unheard_of.status == 503, "whether it is there can't be known"
         for service in services:
             await becomes(system, service, 200)
 

@@ -91,7 +91,7 @@ async def test_no_bot_message_begins_after_the_acknowledged_disable(
     )
     assert stage.late() == []
     assert len(stage.acknowledged) == TAKEOVERS
-    assert len({seen.id for seen in spoken}) > TAKEOVERS / 10 and sum(silenced) > TAKEOVERS / 40
+    assert min(len({seen.id for seen in spoken}), sum(silenced)) > TAKEOVERS / 40, "both happen"
     assert set(KILLED) == set(killed)
     for conversation, texts in stage.agents_texts.items():
         assert [text for text in stage.adapter.texts(conversation) if not text.startswith("bot ")] == texts

@@ -19,6 +19,7 @@ from shared.engines.addresses import Addresses
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
+from shared.testing.eventually import eventually
 from tests.unit.dispatch.builders import CHANNEL, NOW, bot_message, claim, delivery, message, request
 from tests.unit.dispatch.memory import MemoryDeliveries
 
@@ -254,5 +255,10 @@ async def test_two_owners_inserting_the_same_lane_leave_it_whole(engines: Addres
             found = await mongo.db.deliveries.find({}, {"seq": 1}).to_list(None)
             seen.append(sorted(row["seq"] for row in found))
 
-    await asyncio.gather(watch(), store.add(rows, {}), store.add(rows, {}), store.add(rows[100:200], {}))
+    async def redelivered() -> None:
+        """A later batch comes again only when the one before it was there."""
+        await eventually(lambda: seen and len(seen[-1]) >= 100, "the first hundred")
+        await store.add(rows[100:200], {})
+
+    await asyncio.gather(watch(), store.add(rows, {}), store.add(rows, {}), redelivered())
     assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in seen if seqs and seqs[0] == 1)
