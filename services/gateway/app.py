@@ -15,7 +15,7 @@ from services.gateway.http.conversations import ConversationRoutes
 from services.gateway.http.gateway import Gateway
 from services.gateway.http.marks import MarkRoutes
 from services.gateway.http.members import MemberRoutes
-from services.gateway.http.tickets import TicketRoutes
+from services.gateway.http.stream import StreamRoutes
 from services.gateway.marking import Marker
 from services.gateway.outcomes import Outcomes
 from services.gateway.projector import Projector, Surroundings
@@ -68,6 +68,7 @@ def build(settings: GatewaySettings) -> Service:
         settings=settings,
         health=health,
         metrics=metrics,
+        drains=[parts.stream.drain],
         components=parts.components(TopicGate(messaging, TOPICS)),
         http=parts.http(),
         http_port=settings.gateway_http_port,
@@ -122,7 +123,7 @@ class _Parts:
         settings = self._settings
         app = api(NAME, Access(Verifier(settings, self._keys), self._directory), self._metrics)
         gateway = self._gateway()
-        for kind in (ConversationRoutes, CommandRoutes, ContactRoutes, MarkRoutes, MemberRoutes, TicketRoutes):
+        for kind in (ConversationRoutes, CommandRoutes, ContactRoutes, MarkRoutes, MemberRoutes, StreamRoutes):
             kind(gateway).add(app)
         add_console(app, settings.gateway_console or HERE, settings.console_origins)
         return app

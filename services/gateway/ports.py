@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from starlette.responses import Response
+
 from shared.runtime.auth import Principal
 
 
@@ -36,6 +38,12 @@ class LiveStream(Protocol):
         """Have `callback(command id)` called when this replica's reader sees a command's last event or outcome."""
 
     def ticket(self, principal: Principal) -> StreamTicket: ...
+
+    def event_source(self, principal: Principal, cursor: str) -> Response:
+        """The stream as server-sent events, from a cursor on ("": from now on). Problem 503 while draining, or full."""
+
+    async def drain(self) -> None:
+        """Send everybody away; repeatable."""
 
     def refuse_member(self, workspace: str, member_id: str) -> None:
         """Close the member's sockets with 4003. May be called again and again."""

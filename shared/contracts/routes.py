@@ -32,6 +32,7 @@ ROUTES = (
     Route("DELETE", "/v1/channels/{channel_id}", "ingest", WRITERS, "Delete a channel without open deliveries"),
     Route("POST", "/v1/channels/{channel_id}/secret", "ingest", WRITERS, "Rotate the secret; the old one lasts 24 h"),
     Route("POST", "/v1/stream/ticket", "gateway", EVERYBODY, "A single-use ticket for the stream, 30 s"),
+    Route("GET", "/v1/events", "gateway", EVERYBODY, "The live stream as server-sent events"),
     Route("GET", "/v1/me", "gateway", EVERYBODY, "The member behind the token"),
     Route("GET", "/v1/members", "gateway", EVERYBODY, "List members"),
     Route("PUT", "/v1/members/{member_id}", "gateway", WRITERS, "Set a member's role, name, or deactivate"),

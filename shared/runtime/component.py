@@ -25,9 +25,15 @@ class Component(Protocol):
         """Finish what is under way, then close. Called once, also after a failed start; must not raise for that."""
 
 
+Drain = Callable[[], Awaitable[None]]
+
+
 @dataclass
 class Service:
-    """What `build(settings)` answers. `components` start in this order and stop in reverse; port 0 = any free one."""
+    """What `build(settings)` answers. `components` start in this order and stop in reverse; port 0 = any free one.
+
+    `drains` send away, at the stop, whoever would keep a request or a connection open for ever; repeatable.
+    """
 
     name: str
     settings: Settings
@@ -37,3 +43,4 @@ class Service:
     http: ASGIApp | None = None
     http_port: int = 0
     probe_port: int = 0
+    drains: Sequence[Drain] = ()

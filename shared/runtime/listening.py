@@ -6,12 +6,15 @@ import socket
 from collections.abc import Iterator
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from shared.runtime.component import ASGIApp
 from shared.runtime.settings import SettingsError
 
 BACKLOG = 2048
 KEEP_ALIVE_S = 15
+ABORT = "relaydesk.abort"
+"""The ASGI extension `{"abort": () -> None}`: closes the connection without waiting for what is buffered."""
 
 
 class PortTaken(SettingsError):
@@ -23,6 +26,13 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Signals are `serve`'s."""
         yield
+
+
+class _Protocol(HttpToolsProtocol):
+    def on_message_begin(self) -> None:
+        """An application can cut off a peer that takes nothing any more; ASGI itself has no word for it."""
+        super().on_message_begin()
+        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
 
 
 class Listener:
@@ -46,7 +56,7 @@ class Listener:
             access_log=False,
             lifespan="off",
             ws="none",
-            http="httptools",
+            http=_Protocol,
             server_header=False,
             timeout_keep_alive=KEEP_ALIVE_S,
         )

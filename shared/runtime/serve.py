@@ -96,8 +96,10 @@ class _Running:
 
     async def stop(self) -> None:
         """Requests first, then components in reverse, then the probes; a component that fails holds up no other."""
+        drains = asyncio.gather(*(drain() for drain in self.service.drains), return_exceptions=True)
         if self._http is not None:
             await self._http.close(REQUESTS_WITHIN_S)
+        await drains
         for component in reversed(self._begun):
             try:
                 await component.stop()

@@ -107,6 +107,15 @@ async def shows(console: Page, selector: str, text: str) -> None:
     await console.until(f"{found}.some((one) => one.textContent.includes({json.dumps(text)}))", f"{selector}: {text!r}")
 
 
+async def chosen(console: Page, select: str, value: str) -> None:
+    """As a person does: once there is such an option, and without anything in between."""
+    await console.until(f"document.querySelector('{select} option[value={json.dumps(value)}]')", "the option is there")
+    change = "select.dispatchEvent(new Event('change'))"
+    await console.run(
+        f"((select) => {{ select.value = {json.dumps(value)}; {change} }})(document.querySelector('{select}'))"
+    )
+
+
 async def bubbles(console: Page) -> list[str]:
     found: list[str] = await console.run(
         "[...document.querySelectorAll('#thread .bubble')].map((one) => one.textContent)"
@@ -162,8 +171,7 @@ async def test_assigning_closing_and_notes_from_the_page(
 
         await eventually(so, f"becomes {wanted}")
 
-    await console.run(f"document.querySelector('#assignee').value = {json.dumps(second)}")
-    await console.run("document.querySelector('#assignee').dispatchEvent(new Event('change'))")
+    await chosen(console, "#assignee", second)
     await becomes(assignee=second)
     await shows(console, "#thread .happened", "Ada Adler assigned it to Ben Baker")
     await console.click("#mode-note")

@@ -3,11 +3,12 @@
 import json
 import socket
 from collections.abc import Callable
-from typing import Protocol, cast
+from typing import cast
 
 from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
 
 from services.gateway.stream import codes
+from services.gateway.stream.front import Front
 from services.gateway.stream.gate import Admitted
 from services.gateway.stream.subscriber import Stage, Subscriber
 
@@ -21,25 +22,14 @@ KEEPALIVE = (
 """A peer that vanished is noticed within two minutes, also while heartbeats wait for it."""
 
 
-class Front(Protocol):
-    """What the server does about a connection's life."""
-
-    def opened(self, connection: "Connection") -> None: ...
-    def allows_frame(self, connection: "Connection") -> bool: ...
-    def congested(self, connection: "Connection", is_congested: bool) -> None: ...
-    def misbehaved(self, connection: "Connection", code: int, reason: str) -> None: ...
-    def said_goodbye(self, connection: "Connection") -> None: ...
-    def closed(self, connection: "Connection") -> None: ...
-
-
 class Connection(WSListener):
     """`frames` since `frames_from` (monotonic seconds): for the limit of client frames."""
 
     __slots__ = (
+        "_admitted",
         "_front",
         "_max_frame",
         "_transport",
-        "admitted",
         "buffered",
         "frames",
         "frames_from",
@@ -52,7 +42,7 @@ class Connection(WSListener):
     subscriber: Subscriber
 
     def __init__(self, admitted: Admitted, front: Front, max_frame: int) -> None:
-        self.admitted = admitted
+        self._admitted = admitted
         self.frames = 0
         self.frames_from = 0.0
         self._front = front
@@ -77,8 +67,8 @@ class Connection(WSListener):
         self.buffered = tcp.get_write_buffer_size
         for option in KEEPALIVE:
             tcp.get_extra_info("socket").setsockopt(*option)
-        self.subscriber = Subscriber(self.admitted.holder.workspace, self.admitted.holder.member_id, self)
-        self._front.opened(self)
+        self.subscriber = Subscriber(self._admitted.holder.workspace, self._admitted.holder.member_id, self)
+        self._front.opened(self, self._admitted)
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:
         self._front.closed(self)

@@ -5,6 +5,7 @@ into one write by concatenation.
 """
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 _TEXT = 0x81
@@ -20,6 +21,18 @@ def framed(payload: bytes) -> bytes:
     else:
         header = bytes((_TEXT, _LENGTH_64)) + size.to_bytes(8, "big")
     return header + payload
+
+
+def payloads(data: bytes) -> Iterator[bytes]:
+    """What `framed` was given, of any number of frames one after the other."""
+    at = 0
+    while at < len(data):
+        size, at = data[at + 1], at + 2
+        if size >= _LENGTH_16:
+            width = 2 if size == _LENGTH_16 else 8
+            size, at = int.from_bytes(data[at : at + width], "big"), at + width
+        yield data[at : at + size]
+        at += size
 
 
 def event(cursor: str, value: bytes) -> bytes:

@@ -47,15 +47,12 @@ class Gate:
     def __init__(self, tickets: Tickets, settings: StreamSettings, now: Callable[[], float]) -> None:
         """`now`: Unix seconds."""
         self._tickets, self._settings, self._now = tickets, settings, now
-        self.draining = False
 
     def admit(self, request: WSUpgradeRequest) -> Admitted:
         """Uses the ticket up. Refused otherwise."""
         path, _, query = request.path.decode("latin-1").partition("?")
         if path != PATH:
             raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", f"the stream is at {PATH}")
-        if self.draining:
-            raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "UNAVAILABLE", "draining: connect again")
         self._check_origin(request)
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         try:

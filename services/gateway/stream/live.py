@@ -4,16 +4,21 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
+from starlette.responses import Response
+
 from services.gateway.stream import codes
 from services.gateway.stream.backfill import Backfill
 from services.gateway.stream.catchup import CatchUp
 from services.gateway.stream.cursor import Cursors
-from services.gateway.stream.gate import Gate
+from services.gateway.stream.event_source import EventSource
+from services.gateway.stream.front import Front
+from services.gateway.stream.gate import Admitted, Gate, Refused
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.intake import Intake
 from services.gateway.stream.log_reader import LogReader
 from services.gateway.stream.server import StreamServer
 from services.gateway.stream.settings import StreamSettings
+from services.gateway.stream.sse import Encoder
 from services.gateway.stream.ticket import Pass, Ticket, Tickets
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import WORKSPACE_EVENTS
@@ -22,6 +27,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.incarnations import Incarnations
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
+from shared.runtime.problems import Problem
 from shared.runtime.records import Record
 from shared.runtime.tail import LookBack
 
@@ -49,7 +55,9 @@ class LiveStream:
         self._backfill = Backfill(self._log.read, intake, settings.backfill)
         self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings, clock)
         gate = Gate(self._tickets, settings, self._now)
-        self._server = StreamServer(gate, self._hub, self._catch_up, settings, clock)
+        self._front = Front(self._hub, self._catch_up, settings, clock)
+        self._server = StreamServer(gate, self._front, settings)
+        self._encoder = Encoder()
         look_back = LookBack(settings.lookback_s, settings.lookback_records)
         self._tail = messaging.tail(WORKSPACE_EVENTS, self._on_records, look_back)
         self._started = AsyncExitStack()
@@ -64,12 +72,20 @@ class LiveStream:
             self._hub.begin(self._tail.starts)  # before the reader gets its first turn
             await self._tail.wait_caught_up()
             undo.push_async_callback(self._backfill.stop)
+            undo.callback(self._front.stop)
+            self._front.start()
+            undo.push_async_callback(self.drain)
             undo.push_async_callback(self._server.stop)
             await self._server.start()
             self._started = undo.pop_all()
 
+    async def drain(self) -> None:
+        """Send everybody away within `drain_s`, still delivering to those who are left. Repeatable."""
+        await self._server.stop()
+        await self._front.drain()
+
     async def stop(self) -> None:
-        """Send everybody away within `drain_s`, still delivering to those who are left."""
+        """Drain, then close."""
         await self._started.aclose()
 
     def progress(self) -> str | None:
@@ -94,10 +110,18 @@ class LiveStream:
 
     def ticket(self, principal: Principal) -> Ticket:
         now = self._clock.now()
-        holder = Pass(principal.workspace, principal.member_id, principal.role, principal.expires_at.timestamp())
-        text = self._tickets.issue(holder, now.timestamp(), secrets.token_urlsafe(12))
+        text = self._tickets.issue(_pass(principal), now.timestamp(), secrets.token_urlsafe(12))
         ends = to_timestamp(now + self._settings.ticket_lifetime)
         return Ticket(text, self._settings.url or self._server.address, ends)
+
+    def event_source(self, principal: Principal, cursor: str) -> Response:
+        """The answer to `GET /v1/events`. Problem 503 while draining, or full."""
+        try:
+            self._front.check_room()
+        except Refused as refused:
+            self._front.count_refused(refused.code)
+            raise Problem(refused.status, refused.code, refused.detail, headers={"Retry-After": "1"}) from None
+        return EventSource(Admitted(_pass(principal), cursor), self._front, self._encoder)
 
     def refuse_member(self, workspace: str, member_id: str) -> None:
         """Close the member's sockets with 4003; tickets issued until now are worth nothing. Repeatable."""
@@ -111,3 +135,7 @@ class LiveStream:
     def _on_records(self, records: Sequence[Record]) -> None:
         self._hub.on_records(records)
         self._catch_up.advanced()
+
+
+def _pass(principal: Principal) -> Pass:
+    return Pass(principal.workspace, principal.member_id, principal.role, principal.expires_at.timestamp())

@@ -14,7 +14,7 @@ from shared.runtime.clock import Clock
 
 
 class Kept(Protocol):
-    """A connection as seen from here."""
+    """A connection as seen from here, and from the server's front."""
 
     @property
     def subscriber(self) -> Subscriber: ...
