@@ -54,6 +54,7 @@ TOPICS = (
     topics.CONVERSATION_COMMANDS,
     topics.CHANNELS,
     topics.META,
+    topics.WORKSPACE_EPHEMERAL,
 )
 
 
@@ -102,7 +103,9 @@ class _Parts:
         self._bots = ChannelBots()
         self.channels = messaging.table(topics.CHANNELS, self._bots.changed)
         self.incarnations = messaging.incarnations()
-        self.stream = LiveStream(messaging, self.incarnations, _stream_settings(settings), self._clock, metrics)
+        self.stream = LiveStream(
+            messaging, self.incarnations, _stream_settings(settings), self._clock, metrics, self._producer
+        )
         self.stream.on_final(self._outcomes.seen)
         self.group = self._projecting(messaging)
         self._keys = KeySource(settings)

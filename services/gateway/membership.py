@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from shared.contracts.events import TYPE_OF, CloudEvent, MemberUpdated
 from shared.contracts.ids import canonical
-from shared.contracts.resources import Member, Role
+from shared.contracts.resources import Member, Presence, Role
 
 _CHANGES = uuid5(UUID(int=0), "relaydesk.members")
 
@@ -54,9 +54,9 @@ class MemberState:
     def name(self) -> str:
         return self.name_set or (self.claims.name if self.claims else self.id)
 
-    def shown(self) -> Member:
+    def shown(self, presence: Presence = "offline") -> Member:
         return Member(
-            id=self.id, name=self.name, role=self.role, active=self.active, presence="offline", version=self.version
+            id=self.id, name=self.name, role=self.role, active=self.active, presence=presence, version=self.version
         )
 
 
@@ -97,7 +97,8 @@ def may_change(actor: tuple[str, Role], state: MemberState, change: Change) -> s
 
 
 def updated(state: MemberState, actor: str, time: str) -> CloudEvent:
-    """`member.updated` as of the state's version; the same version makes the same id."""
+    """`member.updated` as of the state's version; the same version makes the same id. Presence is no part of what is
+    stored, and here always `offline`."""
     ident = str(uuid5(_CHANGES, canonical(state.workspace, state.id, state.version)))
     return CloudEvent(
         id=ident,

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from starlette.responses import Response
 
+from shared.contracts.resources import Presence
 from shared.runtime.auth import Principal
 
 
@@ -41,6 +42,9 @@ class LiveStream(Protocol):
 
     def event_source(self, principal: Principal, cursor: str) -> Response:
         """The stream as server-sent events, from a cursor on ("": from now on). Problem 503 while draining, or full."""
+
+    def presence_of(self, workspace: str, member_id: str) -> Presence:
+        """Whether the member is there, as far as this replica has read."""
 
     async def drain(self) -> None:
         """Send everybody away; repeatable."""

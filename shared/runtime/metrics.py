@@ -34,6 +34,8 @@ CounterName = Literal[
     "stream_events",
     "stream_repeats",
     "stream_malformed",
+    "stream_ephemeral_malformed",
+    "stream_ephemeral_lost",
     "stream_divergences",
     "stream_resumes",
     "stream_refused",
@@ -90,6 +92,8 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "stream_events": Declared("Events read for the stream, repeats left out"),
     "stream_repeats": Declared("Repeats of a redelivery that the stream left out"),
     "stream_malformed": Declared("Records of workspace.events that are no events of ours (alert on any)"),
+    "stream_ephemeral_malformed": Declared("Records of workspace.ephemeral that are no events of ours"),
+    "stream_ephemeral_lost": Declared("Typing and presence not passed on: Kafka away, or too much at once"),
     "stream_divergences": Declared("Two histories in one log: the process stops (alert on any)"),
     "stream_resumes": Declared(
         "New sockets by how they begin: live, ring, kafka, ahead, or why not from the cursor", ("outcome",)

@@ -25,13 +25,13 @@ class MemberRoutes:
     async def me(self, principal: Caller) -> Json:
         member = await self._gateway.directory.find(principal.workspace, principal.member_id)
         shown = member or MemberState(principal.workspace, principal.member_id)
-        return Json({**plain(shown.shown()), "workspace": principal.workspace})
+        return Json({**self._shown(shown), "workspace": principal.workspace})
 
     async def listed(self, principal: Caller, limit: Limit = 200, after: str | None = None) -> Json:
         """By id; `after` = the last id of the page before."""
         members = await self._gateway.members.listed(principal.workspace, limit, after)
         following = members[-1].id if len(members) == limit else None
-        return Json({"items": [plain(member.shown()) for member in members], "next": following})
+        return Json({"items": [self._shown(member) for member in members], "next": following})
 
     async def put(self, principal: Caller, member_id: Annotated[str, Path()], body: MemberBody) -> Json:
         """Somebody who never came may be prepared for: a member is made, 201."""
@@ -43,4 +43,8 @@ class MemberRoutes:
         member = await self._gateway.directory.change(principal, member_id, change)
         if not member.active:
             self._gateway.unassigning.soon()
-        return Json(plain(member.shown()), 201 if member.version == 1 else 200)
+        return Json(self._shown(member), 201 if member.version == 1 else 200)
+
+    def _shown(self, member: MemberState) -> dict[str, object]:
+        presence = self._gateway.stream.presence_of(member.workspace, member.id)
+        return plain(member.shown(presence if member.active else "offline"))

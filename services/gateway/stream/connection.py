@@ -95,8 +95,10 @@ class Connection(WSListener):
         self._front.congested(self, False)
 
     def _take_text(self, frame: WSFrame) -> None:
-        """Well-formed frames of types that we don't know are ignored (DESIGN 8), and so far we know none."""
-        if frame.payload_size > self._max_frame or _object(frame.get_payload_as_bytes()) is None:
+        content = _object(frame.get_payload_as_bytes()) if frame.payload_size <= self._max_frame else None
+        if content is not None:
+            self._front.said(self, content)
+        else:
             self._front.misbehaved(self, codes.PROTOCOL_ERROR, f"not a JSON object of at most {self._max_frame} bytes")
 
     def _answer_ping(self, transport: WSTransport, frame: WSFrame) -> None:

@@ -52,6 +52,11 @@ def snapshot_required(cursor: str, reason: str) -> bytes:
     return _control(type="snapshot_required", cursor=cursor, reason=reason)
 
 
+def ephemeral(value: bytes) -> bytes:
+    """`value` is the JSON of a CloudEvent."""
+    return framed(b'{"type":"ephemeral","event":%b}' % value)
+
+
 def error(code: str) -> bytes:
     return _control(type="error", code=code)
 

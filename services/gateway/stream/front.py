@@ -4,20 +4,25 @@ import asyncio
 import logging
 import math
 import random
+import re
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Protocol
 
-from services.gateway.stream import codes
+from services.gateway.stream import codes, frames
 from services.gateway.stream.catchup import CatchUp
+from services.gateway.stream.ephemeral import Ephemeral
 from services.gateway.stream.gate import Admitted, Refused
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.upkeep import Kept, Upkeep
+from shared.contracts.ids import UUID_PATTERN
 from shared.runtime.clock import Clock
 
 DRAIN_SLICES = 60
 DRAIN_AT_ONCE = 10
 
+_UUID = re.compile(UUID_PATTERN)
 _log = logging.getLogger(__name__)
 
 
@@ -29,8 +34,11 @@ class Talker(Kept, Protocol):
 
 
 class Front:
-    def __init__(self, hub: Hub, catch_up: CatchUp, settings: StreamSettings, clock: Clock) -> None:
-        self._hub, self._catch_up, self._settings, self._clock = hub, catch_up, settings, clock
+    def __init__(
+        self, hub: Hub, catch_up: CatchUp, ephemeral: Ephemeral, settings: StreamSettings, clock: Clock
+    ) -> None:
+        self._hub, self._catch_up, self._ephemeral = hub, catch_up, ephemeral
+        self._settings, self._clock = settings, clock
         self._upkeep = Upkeep(hub, catch_up, settings, clock)
         self._connections: set[Kept] = set()
         self._all_gone = asyncio.Event()
@@ -83,6 +91,7 @@ class Front:
         self._connections.add(connection)
         self._hub.enter(connection.subscriber)
         self._upkeep.opened(connection, admitted.holder.expires_at)
+        self._ephemeral.entered(connection.subscriber)
         self._catch_up.begin(connection.subscriber, admitted.cursor)
 
     def allows_frame(self, connection: Talker) -> bool:
@@ -91,6 +100,17 @@ class Front:
             connection.frames, connection.frames_from = 0, now
         connection.frames += 1
         return connection.frames <= self._settings.client_frames
+
+    def said(self, connection: Kept, content: Mapping[str, object]) -> None:
+        """A frame of the client's: a JSON object. Types that we don't know are ignored (DESIGN 8)."""
+        subscriber = connection.subscriber
+        match content:
+            case {"type": "typing", "conversation_id": str(conversation)} if _UUID.fullmatch(conversation):
+                self._ephemeral.types(subscriber, conversation)
+            case {"type": "presence", "state": ("online" | "away" | "offline") as state}:
+                self._ephemeral.says(subscriber, state)
+            case {"type": "typing" | "presence"} if not subscriber.congested:
+                subscriber.write(frames.error("INVALID"))
 
     def congested(self, connection: Kept, is_congested: bool) -> None:
         self._hub.congested(connection.subscriber, is_congested)
@@ -106,6 +126,7 @@ class Front:
     def closed(self, connection: Kept) -> None:
         self._connections.discard(connection)
         self._hub.leave(connection.subscriber)
+        self._ephemeral.left(connection.subscriber)
         self._catch_up.forget(connection.subscriber)
         self._upkeep.gone(connection)
         if not self._connections:

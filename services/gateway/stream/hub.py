@@ -14,7 +14,7 @@ from services.gateway.stream.resume import Decision
 from services.gateway.stream.ring import Ring
 from services.gateway.stream.room import Room
 from services.gateway.stream.settings import StreamSettings
-from services.gateway.stream.subscriber import Subscriber
+from services.gateway.stream.subscriber import Passing, Subscriber
 from shared.runtime.faults import Fatal
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import partition_for
@@ -29,6 +29,7 @@ class Hub:
         self._rooms: dict[str, Room] = {}
         self._congested: set[Subscriber] = set()
         self._late: list[Subscriber] = []
+        self._keeping: set[Subscriber] = set()
         self._on_final: list[Callable[[str], None]] = []
         self._repeated = metrics.counter("stream_repeats")
         self._malformed = metrics.counter("stream_malformed")
@@ -63,6 +64,18 @@ class Hub:
                 self._late += room.deliver(entries)
         self._dismiss_slow()
 
+    def tell(self, workspace: str, passing: Passing) -> None:
+        """What isn't remembered: to who is connected now."""
+        room = self._rooms.get(workspace)
+        if room is not None:
+            self._keeping.update(room.tell(passing))
+
+    def forget_passed(self, now: float) -> None:
+        """Drop what was kept for somebody and has passed meanwhile. `now`: monotonic seconds."""
+        for subscriber in self._keeping:
+            subscriber.forget_passed(now)
+        self._keeping = {subscriber for subscriber in self._keeping if subscriber.kept}
+
     def take_late(self) -> list[Subscriber]:
         """Those who were live until a batch came that is too large for one write."""
         late, self._late = self._late, []
@@ -89,6 +102,7 @@ class Hub:
         room = self._rooms[subscriber.workspace]
         room.leave(subscriber)
         self._congested.discard(subscriber)
+        self._keeping.discard(subscriber)
         self._sockets.dec()
         if not room.subscribers:
             del self._rooms[subscriber.workspace]
@@ -126,6 +140,7 @@ class Hub:
         else:
             subscriber.stalled = False
             self._congested.discard(subscriber)
+            subscriber.give_kept()
 
     def _remember(self, record: Record) -> Entry | None:
         ring = self._ring_for(record)

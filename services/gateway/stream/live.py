@@ -10,6 +10,7 @@ from services.gateway.stream import codes
 from services.gateway.stream.backfill import Backfill
 from services.gateway.stream.catchup import CatchUp
 from services.gateway.stream.cursor import Cursors
+from services.gateway.stream.ephemeral import Ephemeral
 from services.gateway.stream.event_source import EventSource
 from services.gateway.stream.front import Front
 from services.gateway.stream.gate import Admitted, Gate, Refused
@@ -20,6 +21,7 @@ from services.gateway.stream.server import StreamServer
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.sse import Encoder
 from services.gateway.stream.ticket import Pass, Ticket, Tickets
+from shared.contracts.resources import Presence
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import WORKSPACE_EVENTS
 from shared.runtime.auth import Principal
@@ -28,6 +30,7 @@ from shared.runtime.incarnations import Incarnations
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem
+from shared.runtime.producer import Publisher
 from shared.runtime.records import Record
 from shared.runtime.tail import LookBack
 
@@ -42,6 +45,7 @@ class LiveStream:
         settings: StreamSettings,
         clock: Clock,
         metrics: Metrics,
+        producer: Publisher,
     ) -> None:
         def incarnation() -> str:
             return incarnations.of(WORKSPACE_EVENTS)
@@ -55,7 +59,8 @@ class LiveStream:
         self._backfill = Backfill(self._log.read, intake, settings.backfill)
         self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings, clock)
         gate = Gate(self._tickets, settings, self._now)
-        self._front = Front(self._hub, self._catch_up, settings, clock)
+        self._ephemeral = Ephemeral(messaging, producer, self._hub, settings, clock, metrics)
+        self._front = Front(self._hub, self._catch_up, self._ephemeral, settings, clock)
         self._server = StreamServer(gate, self._front, settings)
         self._encoder = Encoder()
         look_back = LookBack(settings.lookback_s, settings.lookback_records)
@@ -71,6 +76,8 @@ class LiveStream:
             await self._tail.start()
             self._hub.begin(self._tail.starts)  # before the reader gets its first turn
             await self._tail.wait_caught_up()
+            undo.push_async_callback(self._ephemeral.stop)
+            await self._ephemeral.start()
             undo.push_async_callback(self._backfill.stop)
             undo.callback(self._front.stop)
             self._front.start()
@@ -90,7 +97,7 @@ class LiveStream:
 
     def progress(self) -> str | None:
         """For liveness."""
-        return self._tail.progress()
+        return self._tail.progress() or self._ephemeral.progress()
 
     async def ready(self) -> str | None:
         """For readiness."""
@@ -128,6 +135,11 @@ class LiveStream:
         self._tickets.refuse(workspace, member_id, self._now())
         for subscriber in self._hub.members(workspace, member_id):
             self._hub.dismiss(subscriber, codes.FORBIDDEN, "this member is deactivated")
+        self._ephemeral.dismissed(workspace, member_id)
+
+    def presence_of(self, workspace: str, member_id: str) -> Presence:
+        """As this replica has read it: the same on all within moments."""
+        return self._ephemeral.presence_of(workspace, member_id)
 
     def _now(self) -> float:
         return self._clock.now().timestamp()

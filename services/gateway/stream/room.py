@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from services.gateway.stream.entry import Entry, visible
-from services.gateway.stream.subscriber import Stage, Subscriber
+from services.gateway.stream.subscriber import Passing, Stage, Subscriber
 
 
 class Room:
@@ -21,11 +21,16 @@ class Room:
     def go_live(self, subscriber: Subscriber) -> None:
         subscriber.stage = Stage.LIVE
         self._live[subscriber] = subscriber.write
+        subscriber.give_kept()
 
     def leave(self, subscriber: Subscriber) -> None:
         subscriber.stage = Stage.CLOSED
         self.subscribers.discard(subscriber)
         self._live.pop(subscriber, None)
+
+    def tell(self, passing: Passing) -> list[Subscriber]:
+        """To everybody, now or as soon as they can take it: answers those for whom it is kept."""
+        return [subscriber for subscriber in self.subscribers if not subscriber.give(passing)]
 
     def members(self, member_id: str) -> list[Subscriber]:
         return [subscriber for subscriber in self.subscribers if subscriber.member_id == member_id]

@@ -1,5 +1,7 @@
 """One connected client as the hub sees it, whatever carries its frames."""
 
+import math
+from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
@@ -25,10 +27,24 @@ class Wire(Protocol):
         """Say goodbye after what is buffered; cut off the peer that doesn't take it in time."""
 
 
-class Subscriber:
-    """`position` = the last offset accounted for until it is LIVE. `congested`: its wire asked for a pause."""
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A frame that nobody resumes: of those with one `name` only the latest matters, and none after `ends` (monotonic
+    seconds)."""
 
-    __slots__ = ("congested", "member_id", "position", "stage", "stalled", "tag", "wire", "workspace", "write")
+    name: tuple[str, str, str]
+    frame: bytes
+    ends: float = math.inf
+
+
+MOST_KEPT = 256
+
+
+class Subscriber:
+    """`position` = the last offset accounted for until it is LIVE. `congested`: its wire asked for a pause. `kept`: the
+    latest of each passing frame that it could not be given yet."""
+
+    __slots__ = ("congested", "kept", "member_id", "position", "stage", "stalled", "tag", "wire", "workspace", "write")
 
     def __init__(self, workspace: str, member_id: str, wire: Wire) -> None:
         self.workspace = workspace
@@ -40,3 +56,26 @@ class Subscriber:
         self.position = -1
         self.congested = False
         self.stalled = False
+        self.kept: dict[tuple[str, str, str], Passing] | None = None
+
+    def give(self, passing: Passing) -> bool:
+        """Whether it was written; else it is kept."""
+        if self.stage is Stage.LIVE and not self.congested:
+            self.write(passing.frame)
+            return True
+        if self.kept is None:
+            self.kept = {}
+        self.kept.pop(passing.name, None)
+        self.kept[passing.name] = passing
+        if len(self.kept) > MOST_KEPT:
+            del self.kept[next(iter(self.kept))]
+        return False
+
+    def give_kept(self) -> None:
+        if self.kept and self.stage is Stage.LIVE and not self.congested:
+            kept, self.kept = self.kept, None
+            self.write(b"".join([passing.frame for passing in kept.values()]))
+
+    def forget_passed(self, now: float) -> None:
+        kept = {name: passing for name, passing in (self.kept or {}).items() if passing.ends > now}
+        self.kept = kept or None

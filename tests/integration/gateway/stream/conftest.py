@@ -12,7 +12,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from services.gateway.stream import LiveStream, StreamSettings
 from shared.contracts.events import CloudEvent
-from shared.contracts.topics import META, TOPICS, WORKSPACE_EVENTS
+from shared.contracts.topics import META, TOPICS, WORKSPACE_EPHEMERAL, WORKSPACE_EVENTS
 from shared.engines.addresses import Addresses
 from shared.runtime import topic_admin
 from shared.runtime.auth import Principal
@@ -24,7 +24,11 @@ from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
 from shared.testing.stream_client import Peculiar, StreamClient
 
-REGISTRY = {META: TOPICS[META], WORKSPACE_EVENTS: replace(TOPICS[WORKSPACE_EVENTS], partitions=2)}
+REGISTRY = {
+    META: TOPICS[META],
+    WORKSPACE_EPHEMERAL: replace(TOPICS[WORKSPACE_EPHEMERAL], partitions=2),
+    WORKSPACE_EVENTS: replace(TOPICS[WORKSPACE_EVENTS], partitions=2),
+}
 SETTINGS = StreamSettings(key=b"a key for tests", heartbeat_s=0.5, tick_s=0.05, drain_s=0.3, linger_s=1.0)
 
 
@@ -94,13 +98,18 @@ class StreamWorld:
         assert self._producer is not None
         await self._producer.publish([Outgoing(WORKSPACE_EVENTS, self.workspace, value)])
 
+    async def publish_to(self, topic: str, value: bytes, headers: tuple[tuple[str, bytes], ...]) -> None:
+        assert self._producer is not None
+        await self._producer.publish([Outgoing(topic, self.workspace, value, headers)])
+
     async def replica(self, settings: StreamSettings = SETTINGS) -> "Replica":
         """Started; stopped after the test at the latest."""
         incarnations = self.messaging.incarnations()
         self._stack.push_async_callback(incarnations.stop)
         await incarnations.start()
         metrics = Metrics()
-        stream = LiveStream(self.messaging, incarnations, settings, SystemClock(), metrics)
+        assert self._producer is not None
+        stream = LiveStream(self.messaging, incarnations, settings, SystemClock(), metrics, self._producer)
         self._stack.push_async_callback(stream.stop)
         await stream.start()
         return Replica(stream, self.workspace, metrics, self._stack)
