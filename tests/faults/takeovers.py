@@ -53,7 +53,7 @@ class Stage:
 
     def closest_s(self) -> float:
         """Between a bot's message and the acknowledgement that came soonest after it."""
-        return min(margin for _, margin in self._margins())
+        return min((margin for _, margin in self._margins()), default=0.0)
 
     def _margins(self) -> list[tuple[Seen, float]]:
         return [(seen, self.acknowledged[seen.conversation] - seen.begun) for seen in self.spoken()]

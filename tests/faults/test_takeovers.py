@@ -10,7 +10,8 @@ from functools import partial
 
 import pytest
 import pytest_asyncio
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.structs import TopicPartition
 
 from shared.contracts.ids import document_key
 from shared.contracts.outbound import BotFence
@@ -33,7 +34,7 @@ CHANNELS = 4
 KILLED = ("dispatch", "dispatch", "routing")
 KILLS_EVERY_S = (1.5, 4.0)
 FENCES_AT_ONCE = 600
-FENCES_EVERY_S = 1.5
+CAUGHT_UP_FOR_S = 1.5
 
 
 @pytest_asyncio.fixture
@@ -109,13 +110,24 @@ async def kills(system: System, killed: list[str]) -> None:
 
 
 async def backlogs(system: System) -> None:
-    """Dispatch gets behind, again and again: fences of conversations that nobody has lie before those that count."""
-    async with AIOKafkaProducer(bootstrap_servers=system.info["engines"]["kafka"], linger_ms=5) as producer:
+    """Dispatch gets behind, again and again: fences of conversations that nobody has lie before those that count. In
+    between it has time in which bots may speak, however slow the machine is."""
+    kafka = system.info["engines"]["kafka"]
+    async with (
+        AIOKafkaProducer(bootstrap_servers=kafka, linger_ms=5) as producer,
+        AIOKafkaConsumer(bootstrap_servers=kafka, group_id="dispatch", enable_auto_commit=False) as group,
+    ):
         while True:
             records = [foreign_fence() for _ in range(FENCES_AT_ONCE)]
             sent = [await producer.send(CHANNEL_OUTBOUND, value, key) for key, value in records]
-            await asyncio.wait(sent)
-            await asyncio.sleep(FENCES_EVERY_S)
+            ends = {one.topic_partition: one.offset + 1 for one in await asyncio.gather(*sent)}
+            group.assign(list(ends))
+            await eventually(partial(has_committed, group, ends), "dispatch catches up", timeout=60, every=0.1)
+            await asyncio.sleep(CAUGHT_UP_FOR_S)
+
+
+async def has_committed(group: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+    return all([(await group.committed(at) or 0) >= end for at, end in ends.items()])
 
 
 def foreign_fence() -> tuple[bytes, bytes]:
