@@ -40,7 +40,7 @@ class StreamSettings:
     replay_offsets: int = 50_000
     presence_s: float = 90.0
     ahead_s: float = 2.0
-    stuck_s: float = 2.0
+    stuck_s: float = 0.5
     backfill: BackfillSettings = field(default_factory=BackfillSettings)
     drain_s: float = 3.0
     linger_s: float = 5.0

@@ -114,7 +114,7 @@ async def test_heartbeats_move_the_id_on(world: StreamWorld, serve: Serve) -> No
 
 
 async def test_a_stalled_reader_is_cut_off_and_a_healthy_one_gets_everything(world: StreamWorld, serve: Serve) -> None:
-    served = await serve(replace(SETTINGS, buffer_bytes=256 * 1024, stuck_s=0.5))
+    served = await serve(replace(SETTINGS, buffer_bytes=256 * 1024))
     conversation, replica = world.conversation(), served.replica
     healthy, stalled = await served.client(), await served.client(stalled=True)
     while not replica.counted("stream_dismissed", code="4008"):
