@@ -34,6 +34,10 @@ prove: $(READY) ## the proofs at full size, with their figures: 2,000 takeovers,
 bench-pipeline: $(READY) ## what a message costs, beside floors on the same engines (BENCH="--quick --json FILE" for options)
 	$(BIN)/python -m bench.pipeline $(BENCH)
 
+.PHONY: bench-stream
+bench-stream: $(READY) ## what the live stream costs, beside a C floor and bare picows (BENCH="--quick --only ROW --json FILE" for options)
+	$(BIN)/python -m bench.stream $(BENCH)
+
 .PHONY: unit
 unit: $(READY) ## only the tests that need no engines: seconds
 	$(BIN)/python -m pytest -q tests/unit tests/contracts tests/architecture

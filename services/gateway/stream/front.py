@@ -11,12 +11,13 @@ from typing import Protocol
 
 from services.gateway.stream import codes, frames
 from services.gateway.stream.catchup import CatchUp
-from services.gateway.stream.ephemeral import Ephemeral
 from services.gateway.stream.gate import Admitted, Refused
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.settings import StreamSettings
+from services.gateway.stream.subscriber import Subscriber
 from services.gateway.stream.upkeep import Kept, Upkeep
 from shared.contracts.ids import UUID_PATTERN
+from shared.contracts.resources import Presence
 from shared.runtime.clock import Clock
 
 DRAIN_SLICES = 60
@@ -33,11 +34,18 @@ class Talker(Kept, Protocol):
     frames_from: float
 
 
+class Signs(Protocol):
+    """Where typing and presence go (see `ephemeral`)."""
+
+    def entered(self, subscriber: Subscriber) -> None: ...
+    def left(self, subscriber: Subscriber) -> None: ...
+    def types(self, subscriber: Subscriber, conversation_id: str) -> None: ...
+    def says(self, subscriber: Subscriber, state: Presence) -> None: ...
+
+
 class Front:
-    def __init__(
-        self, hub: Hub, catch_up: CatchUp, ephemeral: Ephemeral, settings: StreamSettings, clock: Clock
-    ) -> None:
-        self._hub, self._catch_up, self._ephemeral = hub, catch_up, ephemeral
+    def __init__(self, hub: Hub, catch_up: CatchUp, signs: Signs, settings: StreamSettings, clock: Clock) -> None:
+        self._hub, self._catch_up, self._signs = hub, catch_up, signs
         self._settings, self._clock = settings, clock
         self._upkeep = Upkeep(hub, catch_up, settings, clock)
         self._connections: set[Kept] = set()
@@ -91,7 +99,7 @@ class Front:
         self._connections.add(connection)
         self._hub.enter(connection.subscriber)
         self._upkeep.opened(connection, admitted.holder.expires_at)
-        self._ephemeral.entered(connection.subscriber)
+        self._signs.entered(connection.subscriber)
         self._catch_up.begin(connection.subscriber, admitted.cursor)
 
     def allows_frame(self, connection: Talker) -> bool:
@@ -106,9 +114,9 @@ class Front:
         subscriber = connection.subscriber
         match content:
             case {"type": "typing", "conversation_id": str(conversation)} if _UUID.fullmatch(conversation):
-                self._ephemeral.types(subscriber, conversation)
+                self._signs.types(subscriber, conversation)
             case {"type": "presence", "state": ("online" | "away" | "offline") as state}:
-                self._ephemeral.says(subscriber, state)
+                self._signs.says(subscriber, state)
             case {"type": "typing" | "presence"} if not subscriber.congested:
                 subscriber.write(frames.error("INVALID"))
 
@@ -126,7 +134,7 @@ class Front:
     def closed(self, connection: Kept) -> None:
         self._connections.discard(connection)
         self._hub.leave(connection.subscriber)
-        self._ephemeral.left(connection.subscriber)
+        self._signs.left(connection.subscriber)
         self._catch_up.forget(connection.subscriber)
         self._upkeep.gone(connection)
         if not self._connections:
