@@ -71,7 +71,7 @@ $(READY): pyproject.toml requirements-dev.lock
 .PHONY: lock
 lock: $(UV) ## pin what pyproject.toml asks for, with hashes (UPGRADE=--upgrade: newest versions)
 	$(COMPILE) --output-file requirements.lock
-	$(COMPILE) --extra local --extra dev --constraint requirements.lock --output-file requirements-dev.lock
+	$(COMPILE) --extra local --extra dev --extra bench --constraint requirements.lock --output-file requirements-dev.lock
 
 $(UV):
 	@$(PYTHON) -m venv .local/tools

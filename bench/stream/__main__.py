@@ -19,11 +19,21 @@ from bench.pipeline.phases import machine
 from bench.pipeline.report import Bar
 from bench.stream.fanout import fanout
 from bench.stream.idle import idle
+from bench.stream.latency import latency
+from bench.stream.others import others
 from bench.stream.sink import pin
 from bench.stream.stalled import stalled
+from bench.stream.storm import storm
 
 Row = Callable[[bool], Coroutine[None, None, list[Bar]]]
-ROWS: dict[str, Row] = {"fanout": fanout, "idle": idle, "stalled": stalled}
+ROWS: dict[str, Row] = {
+    "fanout": fanout,
+    "others": others,
+    "idle": idle,
+    "stalled": stalled,
+    "storm": storm,
+    "latency": latency,
+}
 
 
 def options() -> argparse.Namespace:

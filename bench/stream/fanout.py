@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 from picows import WSMsgType
 
@@ -14,6 +15,7 @@ from bench.stream.figures import median, per_cpu_second
 from bench.stream.floor import Floor, compiled
 from bench.stream.gateway import VALUE, Gateway, gateway, record
 from bench.stream.sink import Sink, until
+from services.gateway.stream.connection import Connection
 from services.gateway.stream.frames import framed
 
 BURST = 16
@@ -26,7 +28,8 @@ class Fanout:
 
     def __init__(self, server: Gateway, sink: Sink, sockets: int) -> None:
         self._server, self._sink, self._sockets = server, sink, sockets
-        self._transports = [connection._transport for connection in server.front._connections]
+        connections = cast("set[Connection]", server.front._connections)
+        self._transports = [connection._transport for connection in connections]
         self.frame = VALUE + b"x" * ENVELOPE
         self._offset = 0
 

@@ -2,19 +2,16 @@
 
 import asyncio
 import gc
-import multiprocessing
 import os
 import time
-from collections.abc import Coroutine
-from multiprocessing.connection import Connection
 from pathlib import Path
 
-import uvloop
 from picows import WSListener, WSTransport, WSUpgradeRequest, ws_create_server
 
 from bench.pipeline.report import Bar
 from bench.stream.figures import each, us_per_socket_second
 from bench.stream.gateway import gateway
+from bench.stream.process import in_a_process
 from bench.stream.sink import Sink, until
 from services.gateway.stream.server import READ_BUFFER_BYTES
 
@@ -30,8 +27,8 @@ def resident() -> int:
 
 async def idle(quick: bool) -> list[Bar]:
     sockets, seconds = (2_000, 10.0) if quick else (10_000, 2 * HEARTBEAT_S)
-    bare = _in_a_process(_bare(sockets))[0]
-    ours, cpu = _in_a_process(_gateway(sockets, seconds))
+    bare = in_a_process(_bare(sockets))[0]
+    ours, cpu = in_a_process(_gateway(sockets, seconds))
     print(f"  bytes a socket at {sockets:,}: bare picows {bare:,.0f}, gateway {ours:,.0f}", flush=True)
     return [
         Bar(f"memory of an idle socket at {sockets:,}, of bare picows", ours / bare, 1.3, at_most=True),
@@ -76,26 +73,3 @@ async def _bare(sockets: int) -> tuple[float, float]:
     await until(lambda: len(_Bare.open) == sockets)
     await asyncio.sleep(1.0)
     return each(before, resident(), sockets), 0.0
-
-
-def _in_a_process(measure: Coroutine[None, None, tuple[float, float]]) -> tuple[float, float]:
-    """Each server in a fresh process: what another has left in memory must not be counted."""
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=_answer, args=(measure, sender))
-    process.start()
-    measure.close()
-    sender.close()
-    try:
-        found: tuple[float, float] = receiver.recv()
-    finally:
-        process.join()
-    return found
-
-
-def _answer(measure: Coroutine[None, None, tuple[float, float]], sender: Connection) -> None:
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        sender.send(runner.run(measure))
-        sender.close()
-        for child in multiprocessing.active_children():
-            child.kill()
-        os._exit(0)

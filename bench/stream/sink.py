@@ -40,11 +40,19 @@ class Sink:
 
 
 def connected(port: int, ticket: str) -> socket.socket:
+    """Upgraded."""
+    sock = request(port, ticket)
+    assert b"101" in sock.recv(4096)
+    return sock
+
+
+def request(port: int, ticket: str, cursor: str = "") -> socket.socket:
+    """The upgrade is asked for, and its answer not read yet."""
     sock = socket.create_connection(("127.0.0.1", port))
-    head = f"GET /v1/stream?ticket={ticket} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    query = f"ticket={ticket}" + (f"&cursor={cursor}" if cursor else "")
+    head = f"GET /v1/stream?{query} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     key = "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     sock.sendall((head + key).encode())
-    assert b"101" in sock.recv(4096)
     return sock
 
 
