@@ -17,6 +17,7 @@ import uvloop
 
 from bench.pipeline.phases import machine
 from bench.pipeline.report import Bar
+from bench.stream.burst import burst
 from bench.stream.fanout import fanout
 from bench.stream.idle import idle
 from bench.stream.latency import latency
@@ -28,6 +29,7 @@ from bench.stream.storm import storm
 Row = Callable[[bool], Coroutine[None, None, list[Bar]]]
 ROWS: dict[str, Row] = {
     "fanout": fanout,
+    "burst": burst,
     "others": others,
     "idle": idle,
     "stalled": stalled,

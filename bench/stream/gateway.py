@@ -1,12 +1,14 @@
 """The gateway's own stream server without Kafka: records are given to its hub."""
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from services.gateway.stream.backfill import Backfill, BackfillSettings
 from services.gateway.stream.catchup import CatchUp
 from services.gateway.stream.cursor import Cursors
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.front import Front
 from services.gateway.stream.gate import Gate
 from services.gateway.stream.hub import Hub
@@ -35,7 +37,7 @@ class _Nobody:
 
 class Gateway(NamedTuple):
     hub: Hub
-    catch_up: CatchUp
+    feed: Feed
     front: Front
     stream: StreamServer
     tickets: Tickets
@@ -47,8 +49,7 @@ class Gateway(NamedTuple):
 
     def take(self, records: list[Record]) -> None:
         """As the live stream does with what it has read."""
-        self.hub.on_records(records)
-        self.catch_up.advanced()
+        self.feed.on_records(records)
 
     @property
     def port(self) -> int:
@@ -60,17 +61,19 @@ class Gateway(NamedTuple):
         return [self.tickets.issue(holder, now, str(number)) for number in range(count)]
 
 
-def gateway(heartbeat_s: float) -> Gateway:
+def gateway(heartbeat_s: float, joins: bool = False) -> Gateway:
+    """`joins`: hold events of bursts for a moment, as it does outside of this bench."""
     settings, clock = StreamSettings(key=b"bench", heartbeat_s=heartbeat_s, ring_entries=1_000), SystemClock()
+    settings = settings if joins else replace(settings, join_s=0)
     cursors = Cursors(settings.key, lambda: "one", clock, settings.cursor_max_age.total_seconds())
     intake = Intake(cursors)
-    hub = Hub(intake, settings, Metrics())
+    hub = Hub(intake, settings, Metrics(), clock)
     hub.begin({0: 0})
     catch_up = CatchUp(hub, Backfill(_nothing, intake, BackfillSettings()), cursors, settings, clock)
     front = Front(hub, catch_up, _Nobody(), settings, clock)
     tickets = Tickets(settings.key, 3600)
     gate = Gate(tickets, settings, lambda: datetime.now(UTC).timestamp())
-    return Gateway(hub, catch_up, front, StreamServer(gate, front, settings), tickets, settings.buffer_bytes)
+    return Gateway(hub, Feed(hub, catch_up), front, StreamServer(gate, front, settings), tickets, settings.buffer_bytes)
 
 
 def record(offset: int) -> Record:

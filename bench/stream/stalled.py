@@ -87,7 +87,7 @@ async def _p99(stalls: bool, seconds: float) -> tuple[float, ...]:
     most, begun = 0, time.monotonic()
     for number in range(int(seconds * PER_SECOND)):
         await asyncio.sleep(max(0.0, begun + number / PER_SECOND - time.monotonic()))
-        server.take([_timed(number * BATCH + at) for at in range(BATCH)])
+        server.take([timed(number * BATCH + at) for at in range(BATCH)])
         most = max(most, _most_buffered(server))
     await asyncio.sleep(0.5)
     found = spread(sink.latencies())
@@ -100,7 +100,7 @@ def _most_buffered(server: Gateway) -> int:
     return max(subscriber.wire.buffered() for subscriber in server.hub.everybody())
 
 
-def _timed(offset: int) -> Record:
+def timed(offset: int) -> Record:
     plain = record(offset)
     assert plain.value is not None
     return replace(plain, value=plain.value[:-1] + b',"at":%d}' % time.monotonic_ns())

@@ -114,8 +114,8 @@ class CatchUp:
 
     def cursor_of(self, subscriber: Subscriber) -> str:
         """Where it stands: what it has been written, it has."""
-        ring, partition = self._hub.ring_of(subscriber), self._hub.room(subscriber).partition
-        offset = ring.last if subscriber.stage is Stage.LIVE else subscriber.position
+        partition = self._hub.room(subscriber).partition
+        offset = self._hub.given_upto(subscriber) if subscriber.stage is Stage.LIVE else subscriber.position
         return self._cursors.mint(subscriber.workspace, partition, offset)
 
     def _dismiss_stuck(self, now: float) -> None:
@@ -173,7 +173,9 @@ class CatchUp:
             subscriber.write(data)
         subscriber.position = found.upto
         if found.upto == self._hub.ring_of(subscriber).last:
-            self._hub.room(subscriber).go_live(subscriber)
+            self._hub.go_live(subscriber)
+            for late in self._hub.take_late():
+                asyncio.get_running_loop().call_soon(self.pump, late)
 
     def _fetch(self, subscriber: Subscriber) -> None:
         """Ask for the block of the next offset; a subscriber that is not welcome yet stays OPENING."""

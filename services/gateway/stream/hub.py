@@ -15,21 +15,26 @@ from services.gateway.stream.ring import Ring
 from services.gateway.stream.room import Room
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.subscriber import Passing, Subscriber
+from shared.runtime.clock import Clock
 from shared.runtime.faults import Fatal
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import partition_for
 from shared.runtime.records import Record
 
+JOIN_SHARE = 6
+"""So many times as long as a delivery took may the next one wait: at most a seventh of the time goes into writing."""
+
 
 class Hub:
-    def __init__(self, intake: Intake, settings: StreamSettings, metrics: Metrics) -> None:
-        self._intake, self._settings, self._metrics = intake, settings, metrics
+    def __init__(self, intake: Intake, settings: StreamSettings, metrics: Metrics, clock: Clock) -> None:
+        self._intake, self._settings, self._metrics, self._clock = intake, settings, metrics, clock
         self._rings: dict[int, Ring] = {}
         self._repeats: dict[int, Repeats] = {}
         self._rooms: dict[str, Room] = {}
         self._congested: set[Subscriber] = set()
         self._late: list[Subscriber] = []
         self._keeping: set[Subscriber] = set()
+        self._holding: set[Room] = set()
         self._on_final: list[Callable[[str], None]] = []
         self._repeated = metrics.counter("stream_repeats")
         self._malformed = metrics.counter("stream_malformed")
@@ -52,7 +57,8 @@ class Hub:
         return self._rings[self._rooms[subscriber.workspace].partition]
 
     def on_records(self, records: Sequence[Record]) -> None:
-        """Remember a batch and write it to all who are live. Fatal: the log contradicts itself."""
+        """Remember a batch and write it to all who are live, or hold it for a moment where rooms are busy with the last
+        one (see `flush`). Fatal: the log contradicts itself."""
         batch: dict[str, list[Entry]] = defaultdict(list)
         for record in records:
             entry = self._remember(record)
@@ -61,8 +67,53 @@ class Hub:
         for workspace, entries in batch.items():
             room = self._rooms.get(workspace)
             if room is not None:
-                self._late += room.deliver(entries)
+                self._deliver_or_hold(room, entries)
         self._dismiss_slow()
+
+    def held_for(self) -> float | None:
+        """Seconds until something that is held may go out; None: nothing is."""
+        if not self._holding:
+            return None
+        return max(0.0, min([room.free_at for room in self._holding]) - self._clock.monotonic())
+
+    def flush(self) -> None:
+        """Deliver what is held and whose moment has come."""
+        now = self._clock.monotonic()
+        for room in [room for room in self._holding if room.free_at <= now]:
+            self._deliver_held(room)
+        self._dismiss_slow()
+
+    def go_live(self, subscriber: Subscriber) -> None:
+        """It has everything that has been read: so the others get first what is held for them."""
+        room = self._rooms[subscriber.workspace]
+        self._deliver_held(room)
+        room.go_live(subscriber)
+
+    def given_upto(self, subscriber: Subscriber) -> int:
+        """The last offset that a live subscriber's writes account for."""
+        held = self._rooms[subscriber.workspace].held
+        return held[0].offset - 1 if held else self.ring_of(subscriber).last
+
+    def _deliver_or_hold(self, room: Room, entries: list[Entry]) -> None:
+        """Joining: the longer a room takes, the more of its events share one write per socket. When little happens, and
+        in small rooms, nothing waits."""
+        if self._clock.monotonic() < room.free_at:
+            room.held += entries
+            self._holding.add(room)
+        else:
+            self._deliver(room, room.held + entries)
+
+    def _deliver_held(self, room: Room) -> None:
+        if room.held:
+            self._deliver(room, room.held)
+
+    def _deliver(self, room: Room, entries: list[Entry]) -> None:
+        room.held = []
+        self._holding.discard(room)
+        begun = self._clock.monotonic()
+        self._late += room.deliver(entries)
+        ended = self._clock.monotonic()
+        room.free_at = ended + min(self._settings.join_s, JOIN_SHARE * (ended - begun))
 
     def tell(self, workspace: str, passing: Passing) -> None:
         """What isn't remembered: to who is connected now."""
@@ -106,6 +157,7 @@ class Hub:
         self._sockets.dec()
         if not room.subscribers:
             del self._rooms[subscriber.workspace]
+            self._holding.discard(room)
 
     def dismiss(self, subscriber: Subscriber, code: int, reason: str) -> None:
         """Out at once; the wire says goodbye."""

@@ -1,7 +1,7 @@
 """The live stream put together: a reader of `workspace.events`, the hub, and the WebSocket server."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 from starlette.responses import Response
@@ -12,6 +12,7 @@ from services.gateway.stream.catchup import CatchUp
 from services.gateway.stream.cursor import Cursors
 from services.gateway.stream.ephemeral import Ephemeral
 from services.gateway.stream.event_source import EventSource
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.front import Front
 from services.gateway.stream.gate import Admitted, Gate, Refused
 from services.gateway.stream.hub import Hub
@@ -31,7 +32,6 @@ from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem
 from shared.runtime.producer import Publisher
-from shared.runtime.records import Record
 from shared.runtime.tail import LookBack
 
 
@@ -54,22 +54,24 @@ class LiveStream:
         self._cursors = Cursors(settings.key, incarnation, clock, settings.cursor_max_age.total_seconds())
         self._tickets = Tickets(settings.key, settings.ticket_lifetime.total_seconds())
         intake = Intake(self._cursors)
-        self._hub = Hub(intake, settings, metrics)
+        self._hub = Hub(intake, settings, metrics, clock)
         self._log = LogReader(messaging)
         self._backfill = Backfill(self._log.read, intake, settings.backfill)
         self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings, clock)
         gate = Gate(self._tickets, settings, self._now)
+        self._feed = Feed(self._hub, self._catch_up)
         self._ephemeral = Ephemeral(messaging, producer, self._hub, settings, clock, metrics)
         self._front = Front(self._hub, self._catch_up, self._ephemeral, settings, clock)
         self._server = StreamServer(gate, self._front, settings)
         self._encoder = Encoder()
         look_back = LookBack(settings.lookback_s, settings.lookback_records)
-        self._tail = messaging.tail(WORKSPACE_EVENTS, self._on_records, look_back)
+        self._tail = messaging.tail(WORKSPACE_EVENTS, self._feed.on_records, look_back)
         self._started = AsyncExitStack()
 
     async def start(self) -> None:
         """Transient while Kafka is away: call again. Fatal where the log contradicts itself or the topic is missing."""
         async with AsyncExitStack() as undo:
+            undo.callback(self._feed.stop)
             undo.push_async_callback(self._log.stop)
             await self._log.start()
             undo.push_async_callback(self._tail.stop)
@@ -143,10 +145,6 @@ class LiveStream:
 
     def _now(self) -> float:
         return self._clock.now().timestamp()
-
-    def _on_records(self, records: Sequence[Record]) -> None:
-        self._hub.on_records(records)
-        self._catch_up.advanced()
 
 
 def _pass(principal: Principal) -> Pass:

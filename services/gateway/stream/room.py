@@ -8,11 +8,14 @@ from services.gateway.stream.subscriber import Passing, Stage, Subscriber
 
 class Room:
     def __init__(self, workspace: str, partition: int, at_once: int) -> None:
-        """`at_once`: bytes that a live subscriber is written in one go."""
+        """`at_once`: bytes that a live subscriber is written in one go. `held`: entries that are not delivered before
+        `free_at` (monotonic seconds), because the last ones took the room long to write."""
         self.workspace = workspace
         self.partition = partition
         self._at_once = at_once
         self.subscribers: set[Subscriber] = set()
+        self.held: list[Entry] = []
+        self.free_at = 0.0
         self._live: dict[Subscriber, Callable[[bytes], None]] = {}
 
     def enter(self, subscriber: Subscriber) -> None:

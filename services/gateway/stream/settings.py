@@ -15,9 +15,9 @@ class StreamSettings:
 
     `origins`: pages that may connect; empty = any (development). `ring_bytes` and `ring_entries` are per partition.
     `slice_bytes`: one write of a replay, about what a wire takes before it asks for a pause. `replay_offsets`: so far
-    back a cursor is served from Kafka. `stuck_s`: who takes nothing for so long, and is owed more than `buffer_bytes`,
-    is too slow. `presence_s`: so long does a member count as there after the last sign; longer than the
-    minute for which browsers may hold back a page in the background.
+    back a cursor is served from Kafka. `join_s`: no event waits longer for others to share a write with. `stuck_s`: who
+    takes nothing for so long, and is owed more than `buffer_bytes`, is too slow. `presence_s`: so long does a member
+    count as there after the last sign; longer than the minute for which browsers hold back a page in the background.
     """
 
     key: bytes
@@ -39,6 +39,7 @@ class StreamSettings:
     slice_bytes: int = 64 * 1024
     replay_offsets: int = 50_000
     presence_s: float = 90.0
+    join_s: float = 0.018
     ahead_s: float = 2.0
     stuck_s: float = 0.5
     backfill: BackfillSettings = field(default_factory=BackfillSettings)

@@ -6,6 +6,7 @@ import pytest
 
 from bench.stream.figures import each, median, per_cpu_second, us_per_socket_second
 from bench.stream.floor import Floor, compiled
+from bench.stream.storm import MISSED, is_whole
 
 
 def test_deliveries_are_counted_against_cpu_not_time() -> None:
@@ -38,3 +39,13 @@ def test_the_c_floor_writes_the_frame_once_to_every_socket_for_each_event(tmp_pa
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+def test_a_storm_counts_only_who_got_every_event_once_and_in_order() -> None:
+    welcome = b'{"type":"welcome","cursor":"c","recovered":true}'
+    numbers = [b'"number":%d}' % number for number in range(MISSED)]
+    assert is_whole(welcome + b"".join(numbers))
+    assert not is_whole(b"".join(numbers))
+    assert not is_whole(welcome + b"".join(numbers[:-1]))
+    assert not is_whole(welcome + b"".join([*numbers, numbers[-1]]))
+    assert not is_whole(welcome + b"".join([numbers[1], numbers[0], *numbers[2:]]))

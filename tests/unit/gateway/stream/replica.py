@@ -10,6 +10,7 @@ from typing import Any
 from services.gateway.stream.backfill import Backfill, BackfillSettings
 from services.gateway.stream.catchup import CatchUp
 from services.gateway.stream.cursor import Cursors
+from services.gateway.stream.feed import Feed
 from services.gateway.stream.hub import Hub
 from services.gateway.stream.intake import Intake
 from services.gateway.stream.settings import StreamSettings
@@ -26,11 +27,13 @@ HIGH, LOW = 200, 50
 class FakeClock:
     def __init__(self) -> None:
         self.seconds = 1_800_000_000.0
+        self.step = 0.0  # passes with each look at the clock
 
     def now(self) -> datetime:
         return datetime.fromtimestamp(self.seconds, UTC)
 
     def monotonic(self) -> float:
+        self.seconds += self.step
         return self.seconds
 
 
@@ -175,17 +178,17 @@ class Replica:
         max_age = settings.cursor_max_age.total_seconds()
         self.cursors = Cursors(settings.key, lambda: incarnation, self.clock, max_age)
         intake = Intake(self.cursors)
-        self.hub = Hub(intake, settings, self.metrics)
+        self.hub = Hub(intake, settings, self.metrics, self.clock)
         self.backfill = Backfill(log.read, intake, settings.backfill)
         self.catch_up = CatchUp(self.hub, self.backfill, self.cursors, settings, self.clock)
+        self.feed = Feed(self.hub, self.catch_up)
         self.position = start
         self.hub.begin({0: start})
 
     def read(self, count: int = 1 << 30) -> None:
         records = self.log.records[self.position : self.position + count]
         self.position += len(records)
-        self.hub.on_records(records)
-        self.catch_up.advanced()
+        self.feed.on_records(records)
 
     def cursor(self, offset: int, workspace: str = "acme") -> str:
         return self.cursors.mint(workspace, 0, offset)

@@ -257,3 +257,71 @@ async def test_who_takes_nothing_but_is_owed_little_may_stay() -> None:
     stalled.take()
     assert stalled.closed == []
     assert [seq for _, seq in stalled.events] == [1, 2, 3, 4]
+
+
+async def test_while_a_room_is_busy_its_events_share_a_write_and_none_waits_long() -> None:
+    log = Log()
+    replica = Replica(log, replace(SMALL, buffer_bytes=20_000))
+    client = connected(replica)
+    replica.clock.step = 0.001  # a delivery takes a millisecond: six more may pass before the next one
+    client.writes = 0
+    for _ in range(4):
+        log.publish("acme", "c")
+        replica.read()
+    client.take()
+    assert (client.writes, [seq for _, seq in client.events]) == (1, [1])
+    held_for = replica.hub.held_for()
+    assert held_for is not None
+    assert held_for <= SMALL.join_s
+    replica.clock.seconds += SMALL.join_s
+    log.publish("acme", "c")
+    replica.read()
+    client.take()
+    assert (client.writes, [seq for _, seq in client.events]) == (2, [1, 2, 3, 4, 5])
+
+
+async def test_what_is_held_goes_out_by_itself() -> None:
+    log = Log()
+    replica = Replica(log)
+    client = connected(replica)
+    replica.clock.step = 0.001
+    for _ in range(3):
+        log.publish("acme", "c")
+        replica.read()
+    while len(client.events) < 3:
+        await asyncio.sleep(0.001)
+        client.take()
+    assert replica.hub.held_for() is None
+
+
+async def test_in_a_quiet_or_small_room_nothing_waits() -> None:
+    log = Log()
+    replica = Replica(log)
+    client = connected(replica)
+    for seq in range(1, 50):
+        log.publish("acme", "c")
+        replica.read()
+        client.take()
+        assert client.events[-1] == ("acme-c", seq)
+
+
+async def test_who_goes_live_while_something_is_held_gets_nothing_twice_and_the_others_miss_nothing() -> None:
+    log = Log()
+    replica = Replica(log)
+    client = connected(replica)
+    replica.clock.step = 0.001
+    for _ in range(3):
+        log.publish("acme", "c")
+        replica.read()
+    beat = replica.cursors.parse(replica.catch_up.cursor_of(client.subscriber), "acme")  # type: ignore[arg-type]
+    assert beat.offset == 0, "the two that are held are not accounted for"
+    late = Client("acme").connect(replica, replica.cursor(0))
+    for one in (client, late):
+        one.take()
+    log.publish("acme", "c")
+    replica.clock.seconds += 1
+    replica.read()
+    for one in (client, late):
+        one.take()
+    assert [seq for _, seq in client.events] == [1, 2, 3, 4]
+    assert [seq for _, seq in late.events] == [2, 3, 4]
