@@ -217,9 +217,14 @@ async def test_what_a_killed_process_left_open_ends_when_its_next_process_starts
 
 HANG_THE_SERVER = """
     import asyncio, os, signal, sys, time
+    from pathlib import Path
     from shared.runtime.faults import Transient
     from shared.runtime.metrics import Metrics
     from shared.runtime.mongo import Mongo
+
+    def stopped(server):  # a thread on another core goes on for a moment
+        states = [task.read_text().rpartition(") ")[2][0] for task in Path(f"/proc/{server}/task").glob("*/stat")]
+        return all(state == "T" for state in states)
 
     async def main(url, database, driver, server):
         mongo = Mongo(f"{url}&socketTimeoutMS=700", database, driver, Metrics())
@@ -229,6 +234,8 @@ HANG_THE_SERVER = """
         async def hang(session):
             await things.update_one({"_id": "one"}, {"$inc": {"n": 100}}, session=session)
             os.kill(int(server), signal.SIGSTOP)
+            while not stopped(server):
+                time.sleep(0.01)
             await things.update_one({"_id": "other"}, {"$inc": {"n": 100}}, session=session)
 
         async def add_one(session):
