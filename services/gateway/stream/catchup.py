@@ -119,9 +119,10 @@ class CatchUp:
         return self._cursors.mint(subscriber.workspace, partition, offset)
 
     def _dismiss_stuck(self, now: float) -> None:
-        """What waits for a live subscriber is in its buffer and bounded there; of the others it waits in the ring."""
+        """What waits for a live subscriber is in its buffer, and bounded there. What waits for one that was live until
+        a large batch came is in the ring: it counts alike. A replay may take as long as its reader likes."""
         stuck: dict[Subscriber, tuple[_Place, float]] = {}
-        for subscriber in self._hub.waiting():
+        for subscriber in [subscriber for subscriber in self._hub.waiting() if subscriber.late]:
             place = subscriber.position, subscriber.wire.buffered()
             known, since = self._stuck.get(subscriber, (place, now))
             stuck[subscriber] = place, since if place == known else now
@@ -131,8 +132,6 @@ class CatchUp:
                 self._hub.dismiss(subscriber, codes.TOO_SLOW, "too slow: resume")
 
     def _owes_too_much(self, subscriber: Subscriber) -> bool:
-        if subscriber.stage is Stage.LIVE:
-            return False
         ring, after = self._hub.ring_of(subscriber), subscriber.position
         if not ring.covers(after):
             return True

@@ -14,7 +14,7 @@ from services.gateway.stream.resume import Decision
 from services.gateway.stream.ring import Ring
 from services.gateway.stream.room import Room
 from services.gateway.stream.settings import StreamSettings
-from services.gateway.stream.subscriber import Passing, Subscriber
+from services.gateway.stream.subscriber import Passing, Stage, Subscriber
 from shared.runtime.clock import Clock
 from shared.runtime.faults import Fatal
 from shared.runtime.metrics import Metrics
@@ -223,5 +223,7 @@ class Hub:
         return ring
 
     def _dismiss_slow(self) -> None:
-        for subscriber in [s for s in self._congested if s.wire.buffered() > self._settings.buffer_bytes]:
+        """Of those who are live: what a replay writes waits for its reader anyway."""
+        live = [subscriber for subscriber in self._congested if subscriber.stage is Stage.LIVE]
+        for subscriber in [s for s in live if s.wire.buffered() > self._settings.buffer_bytes]:
             self.dismiss(subscriber, codes.TOO_SLOW, "too slow: resume")

@@ -22,7 +22,7 @@ class Room:
         self.subscribers.add(subscriber)
 
     def go_live(self, subscriber: Subscriber) -> None:
-        subscriber.stage = Stage.LIVE
+        subscriber.stage, subscriber.late = Stage.LIVE, False
         self._live[subscriber] = subscriber.write
         subscriber.give_kept()
 
@@ -56,7 +56,7 @@ class Room:
         late = list(self._live)
         self._live.clear()
         for subscriber in late:
-            subscriber.stage, subscriber.position = Stage.CATCHING_UP, position
+            subscriber.stage, subscriber.position, subscriber.late = Stage.CATCHING_UP, position, True
         return late
 
     def _deliver_to_some(self, entries: Sequence[Entry], tags: set[str], public: bytes) -> None:

@@ -41,10 +41,22 @@ MOST_KEPT = 256
 
 
 class Subscriber:
-    """`position` = the last offset accounted for until it is LIVE. `congested`: its wire asked for a pause. `kept`: the
-    latest of each passing frame that it could not be given yet."""
+    """`position` = the last offset accounted for until it is LIVE. `congested`: its wire asked for a pause. `late`: it
+    was live, and is catching up with a large batch. `kept`: the latest of each passing frame that it could not take."""
 
-    __slots__ = ("congested", "kept", "member_id", "position", "stage", "stalled", "tag", "wire", "workspace", "write")
+    __slots__ = (
+        "congested",
+        "kept",
+        "late",
+        "member_id",
+        "position",
+        "stage",
+        "stalled",
+        "tag",
+        "wire",
+        "workspace",
+        "write",
+    )
 
     def __init__(self, workspace: str, member_id: str, wire: Wire) -> None:
         self.workspace = workspace
@@ -55,6 +67,7 @@ class Subscriber:
         self.stage = Stage.OPENING
         self.position = -1
         self.congested = False
+        self.late = False
         self.stalled = False
         self.kept: dict[tuple[str, str, str], Passing] | None = None
 
