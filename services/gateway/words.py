@@ -8,12 +8,12 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+from shared.runtime.folding import folded
+
 LONGEST_WORD = 32
 MAX_QUERY = 200
 MAX_TERMS = 12
 
-_KANA_MARKS = "\u3099\u309a"
-_UNDECOMPOSED = str.maketrans({"ı": "i", "ł": "l", "ø": "o", "đ": "d", "ð": "d", "æ": "ae", "œ": "oe", "þ": "th"})
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff"
 _ASCII_WORDS = re.compile("[a-z0-9]+")
 _RUNS = re.compile(f"[{_UNSPACED}]+|[^{_UNSPACED}]+")
@@ -47,19 +47,13 @@ def _words(text: str) -> Iterator[str]:
         for word in _ASCII_WORDS.findall(text.lower()):
             yield word[:LONGEST_WORD]
         return
-    for part in "".join(c if _in_a_word(c) else " " for c in _plain(text)).split():
+    for part in "".join(c if _in_a_word(c) else " " for c in folded(text)).split():
         for run in _RUNS.findall(part):
             if re.match(f"[{_UNSPACED}]", run):
                 yield from (run[at : at + 2] for at in range(max(1, len(run) - 1)))
                 yield run[-1]
             else:
                 yield run[:LONGEST_WORD]
-
-
-def _plain(text: str) -> str:
-    apart = unicodedata.normalize("NFKD", text)
-    bare = "".join(c for c in apart if c in _KANA_MARKS or not unicodedata.combining(c))
-    return unicodedata.normalize("NFKC", bare).casefold().translate(_UNDECOMPOSED)
 
 
 def _in_a_word(character: str) -> bool:

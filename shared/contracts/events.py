@@ -9,7 +9,7 @@ from typing import Any, Literal
 import pydantic_core
 from pydantic import Field
 
-from shared.contracts.resources import Attachment, BotState, Contact, Member, Message, MessageStatus, Presence
+from shared.contracts.resources import Attachment, BotState, Contact, Member, Message, MessageStatus, Presence, Snippet
 from shared.contracts.shape import MemberId, MessageId, Shape, Text, Uuid, Workspace
 from shared.contracts.times import Timestamp
 
@@ -137,6 +137,16 @@ class MemberUpdated(Shape):
     member: Member
 
 
+class SnippetSaved(Shape):
+    snippet: Snippet
+
+
+class SnippetRemoved(Shape):
+    """`snippet`: as it was last; `version` of the event is one more."""
+
+    snippet: Snippet
+
+
 class MediaReady(Shape):
     media_id: Uuid
     conversation_id: Uuid | None
@@ -182,6 +192,8 @@ EventData = (
     | CommandRepeated
     | ConversationRead
     | MemberUpdated
+    | SnippetSaved
+    | SnippetRemoved
     | MediaReady
     | MediaRejected
     | Typing
@@ -211,6 +223,8 @@ EVENT_TYPES: MappingProxyType[str, type[Shape]] = MappingProxyType(
         "relaydesk.command.repeated.v1": CommandRepeated,
         "relaydesk.conversation.read.v1": ConversationRead,
         "relaydesk.member.updated.v1": MemberUpdated,
+        "relaydesk.snippet.saved.v1": SnippetSaved,
+        "relaydesk.snippet.removed.v1": SnippetRemoved,
         "relaydesk.media.ready.v1": MediaReady,
         "relaydesk.media.rejected.v1": MediaRejected,
         "relaydesk.typing.v1": Typing,

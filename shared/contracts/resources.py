@@ -104,6 +104,25 @@ class Member(Shape):
     version: int
 
 
+class SnippetFallback(Shape):
+    fallback: Annotated[str, StringConstraints(max_length=1_000)]
+
+
+class Snippet(Shape):
+    """A standardized answer. `variables` such as `contact.email`, each once, in the order of the message; `uses`: how
+    often it was rendered."""
+
+    id: Uuid
+    name: str
+    message: str
+    theme: str | None
+    missing: Literal["literal", "omit", "block"] | SnippetFallback
+    variables: tuple[str, ...]
+    uses: int
+    version: int
+    updated_at: Timestamp
+
+
 class BotSettings(Shape):
     kind: Literal["webhook"]
     settings: dict[str, Any] = Field(default_factory=dict)

@@ -53,6 +53,14 @@ ROUTES = (
     Route("GET", "/v1/deliveries", "dispatch", EVERYBODY, "Deliveries by state and channel"),
     Route("POST", "/v1/deliveries/{delivery_id}/retry", "dispatch", EVERYBODY, "Try a waiting delivery now"),
     Route("POST", "/v1/deliveries/{delivery_id}/cancel", "dispatch", EVERYBODY, "End a waiting delivery unsent"),
+    Route("GET", "/v1/snippets", "snippets", EVERYBODY, "List or search snippets"),
+    Route("POST", "/v1/snippets", "snippets", WRITERS, "Add a snippet"),
+    Route("GET", "/v1/snippets/themes", "snippets", EVERYBODY, "The themes, with how many snippets each has"),
+    Route("POST", "/v1/snippets/preview", "snippets", EVERYBODY, "Render an unsaved text for a contact"),
+    Route("GET", "/v1/snippets/{snippet_id}", "snippets", EVERYBODY, "Read a snippet"),
+    Route("PUT", "/v1/snippets/{snippet_id}", "snippets", WRITERS, "Change a snippet (`If-Match`)"),
+    Route("DELETE", "/v1/snippets/{snippet_id}", "snippets", WRITERS, "Delete a snippet"),
+    Route("POST", "/v1/snippets/{snippet_id}/render", "snippets", EVERYBODY, "Render a snippet for a contact"),
 )
 
 _SERVICE_OF: Mapping[str, str] = {

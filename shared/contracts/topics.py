@@ -130,6 +130,7 @@ _DECLARED = (
         ("ContactRecord",),
         ("routing",),
         ("snippets",),
+        dlq=True,
     ),
     Topic(MEDIA, "media_id", 6, "compact", None, ("MediaRecord",), ("media",), ("gateway",)),
     Topic(

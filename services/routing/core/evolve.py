@@ -31,6 +31,8 @@ from shared.contracts.events import (
     MessageWasReceived,
     NoteAdded,
     PresenceChanged,
+    SnippetRemoved,
+    SnippetSaved,
     Typing,
 )
 from shared.contracts.ids import split_message_id
@@ -80,6 +82,8 @@ def _changes(state: State, seq: int, data: EventData) -> dict[str, Any]:  # noqa
         case ContactCreated() | CommandAccepted() | CommandRejected() | CommandRepeated():
             raise ValueError(f"{type(data).__name__} changes no conversation")
         case ConversationRead() | MemberUpdated() | MediaReady() | MediaRejected() | Typing() | PresenceChanged():
+            raise ValueError(f"{type(data).__name__} is not an event of routing")
+        case SnippetSaved() | SnippetRemoved():
             raise ValueError(f"{type(data).__name__} is not an event of routing")
         case _:
             assert_never(data)
