@@ -2,6 +2,7 @@
 
 from services.snippets.contacts import ContactCopy
 from services.snippets.http import SnippetRoutes
+from services.snippets.importing import Importer
 from services.snippets.search import Shelves
 from services.snippets.settings import SnippetsSettings
 from services.snippets.store import SNIPPETS, SnippetStore
@@ -33,7 +34,7 @@ def build(settings: SnippetsSettings) -> Service:
     store, contacts = SnippetStore(mongo, outbox), ContactCopy(mongo)
     copying = messaging.group(NAME, [topics.CONTACTS], contacts, producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics)
-    SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock).add(app)
+    SnippetRoutes(store, Shelves(store.revision, store.contents), Importer(store), contacts, clock).add(app)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.alive_while("contacts", copying.progress)

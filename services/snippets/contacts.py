@@ -26,9 +26,14 @@ class ContactCopy:
 
     async def handle(self, batch: Batch) -> None:
         """Poison for a record that is no contact."""
-        latest = {record.key: _write(record) for record in batch.records}
+        rows: dict[bytes, ContactRecord | None] = {}
+        for record in batch.records:
+            key, row = _read(record)
+            before = rows.get(key)
+            if row is None or before is None or before.contact.version < row.contact.version:
+                rows[key] = row
         try:
-            await self._contacts.bulk_write(list(latest.values()), ordered=False)
+            await self._contacts.bulk_write([_write(key, row) for key, row in rows.items()], ordered=False)
         except PyMongoError as error:
             if not is_duplicate(error):  # an upsert of an older version: a newer one is there
                 raise
@@ -40,15 +45,21 @@ class ContactCopy:
         """Nothing is cached."""
 
 
-def _write(record: Record) -> UpdateOne | DeleteOne:
+def _read(record: Record) -> tuple[bytes, ContactRecord | None]:
+    """Its key, and None for a tombstone. Poison for anything that is no contact."""
     if record.key is None:
         raise Poison("UNDECODABLE", "a contact without a key", record=record)
     if record.value is None:
-        return DeleteOne({"_id": record.key.decode()})
+        return record.key, None
     try:
-        row = decode_as(ContactRecord, record.value)
+        return record.key, decode_as(ContactRecord, record.value)
     except ValueError as error:
         raise Poison("UNDECODABLE", str(error), record) from None
+
+
+def _write(key: bytes, row: ContactRecord | None) -> UpdateOne | DeleteOne:
+    if row is None:
+        return DeleteOne({"_id": key.decode()})
     contact = row.contact
     values = {"workspace": row.workspace, "version": contact.version, "record": encode(row)}
     older = {"_id": document_key(row.workspace, contact.id), "version": {"$lt": contact.version}}

@@ -1,15 +1,20 @@
 """The routes of snippets: add, change, find, render."""
 
+import asyncio
+import dataclasses
 import re
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Header, Query, Request, Response
 
+from services.snippets import interchange
 from services.snippets.bodies import PreviewBody, RenderBody, SnippetBody
 from services.snippets.contacts import ContactCopy
 from services.snippets.core import Missing, Rendered, Template, UnknownVariable, values_of
+from services.snippets.importing import Busy, Importer, Plan
 from services.snippets.search import BadPlace, Shelves
 from services.snippets.shelf import MOST, Draft, Snippet, changed, drafted
 from services.snippets.store import Full, NameTaken, SnippetStore, Stale
@@ -21,6 +26,8 @@ from shared.runtime.http import Caller, Json, Problem, not_found, route
 
 MAX_QUERY = 200
 MAX_CURSOR = 4_096
+MAX_FILE = 32 << 20
+"""Bytes of a CSV file."""
 
 _TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
 
@@ -34,6 +41,7 @@ IfMatch = Annotated[str | None, Header()]
 class SnippetRoutes:
     store: SnippetStore
     shelves: Shelves
+    importer: Importer
     contacts: ContactCopy
     clock: Clock
 
@@ -41,6 +49,8 @@ class SnippetRoutes:
         route(app, "GET", "/v1/snippets")(self.listed)
         route(app, "POST", "/v1/snippets", status=201)(self.create)
         route(app, "GET", "/v1/snippets/themes")(self.themes)
+        route(app, "GET", "/v1/snippets/export")(self.export)
+        route(app, "POST", "/v1/snippets/import", max_body=MAX_FILE)(self.take)
         route(app, "POST", "/v1/snippets/preview")(self.preview)
         route(app, "GET", "/v1/snippets/{snippet_id}")(self.read)
         route(app, "PUT", "/v1/snippets/{snippet_id}")(self.put)
@@ -69,10 +79,39 @@ class SnippetRoutes:
         try:
             await self.store.add(snippet, _actor(principal), now)
         except Full:
-            raise Problem(409, "LIMIT_REACHED", f"A workspace has at most {MOST:,} snippets.") from None
+            raise _full() from None
         except NameTaken:
             raise _name_taken() from None
         return _answered(snippet, 201)
+
+    async def export(self, principal: Caller) -> Response:
+        _, snippets = await self.store.contents(principal.workspace)
+        ordered = sorted(snippets, key=lambda one: one.draft.name_key)
+        headers = {"Content-Disposition": 'attachment; filename="snippets.csv"', "X-Content-Type-Options": "nosniff"}
+        return Response(await asyncio.to_thread(interchange.write, ordered), 200, headers, "text/csv; charset=utf-8")
+
+    async def take(self, principal: Caller, request: Request, dry_run: bool) -> Json:
+        """A dry run says what would happen, faults included; otherwise faults refuse the whole file."""
+        sheet = await asyncio.to_thread(interchange.read, await _csv(request))
+        now, rows = self.clock.now(), len(sheet.rows)
+        if sheet.faults and not dry_run:
+            raise Problem(422, "INVALID", "The file has faults; nothing was taken.", errors=_shown_faults(sheet))
+        if sheet.faults:
+            return Json({"rows": rows, "added": 0, "updated": 0, "unchanged": 0, "errors": _shown_faults(sheet)})
+        if dry_run:
+            plan = await self.importer.plan(principal.workspace, sheet.rows, now)
+        else:
+            plan = await self._taken(principal, sheet, now)
+        counts = {"added": len(plan.added), "updated": len(plan.updated), "unchanged": plan.unchanged}
+        return Json({"rows": rows, **counts, "errors": []})
+
+    async def _taken(self, principal: Principal, sheet: interchange.Sheet, now: datetime) -> Plan:
+        try:
+            return await self.importer.take(principal.workspace, sheet.rows, _actor(principal), now)
+        except Full:
+            raise _full() from None
+        except Busy:
+            raise Problem(409, "CONFLICT", "Others change the same snippets; nothing was taken.") from None
 
     async def read(self, principal: Caller, snippet_id: str) -> Json:
         return _answered(await self._found(principal, snippet_id))
@@ -164,6 +203,21 @@ def _check_tag(snippet: Snippet, if_match: str | None) -> None:
     tags = [match and int(match[1]) for match in map(_TAG.fullmatch, map(str.strip, if_match.split(",")))]
     if snippet.version not in tags:
         raise _stale()
+
+
+async def _csv(request: Request) -> bytes:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "text/csv":
+        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send the file as `text/csv`.")
+    return await request.body()
+
+
+def _shown_faults(sheet: interchange.Sheet) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(fault) for fault in sheet.faults]
+
+
+def _full() -> Problem:
+    return Problem(409, "LIMIT_REACHED", f"A workspace has at most {MOST:,} snippets.")
 
 
 def _stale() -> Problem:

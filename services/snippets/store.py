@@ -16,7 +16,7 @@ from shared.contracts.events import CloudEvent
 from shared.contracts.ids import document_key
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import WORKSPACE_EVENTS
-from shared.runtime.mongo import Document, IndexModel, Mongo, PyMongoError, Session, is_duplicate
+from shared.runtime.mongo import Document, IndexModel, Mongo, PyMongoError, Session, UpdateOne, is_duplicate
 from shared.runtime.outbox import Outbox, pending_entries
 from shared.runtime.records import Outgoing
 
@@ -24,6 +24,8 @@ SNIPPETS = "snippets"
 SHELVES = "shelves"
 KEEP_REMOVED = timedelta(days=30)
 """A removed snippet's document waits so long, in case its event couldn't be published yet."""
+
+TELL_AT_ONCE = 20
 
 INDEXES = (
     IndexModel(
@@ -57,12 +59,15 @@ class SnippetStore:
         self._snippets = mongo.db[SNIPPETS]
         self._shelves = mongo.db[SHELVES]
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._telling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         await self._snippets.create_indexes(list(INDEXES))
 
     async def stop(self) -> None:
-        """Nothing is open."""
+        for task in self._telling:
+            task.cancel()
+        await asyncio.gather(*self._telling, return_exceptions=True)
 
     async def find(self, workspace: str, ident: str) -> Snippet | None:
         found = await self._snippets.find_one(_there(workspace, ident))
@@ -97,14 +102,10 @@ class SnippetStore:
 
     async def put(self, snippet: Snippet, actor: str, at: datetime) -> None:
         """The version after the one that is there. NameTaken, Stale."""
-        change = {
-            "$set": _document(snippet),
-            "$push": {"pending": {"$each": _pending(saved(snippet, actor), at)}},
-        }
+        change = [_change(snippet, actor, at)]
 
         async def work(session: Session) -> None:
-            where = _there(snippet.workspace, snippet.id) | {"version": snippet.version - 1}
-            done = await self._checked(self._snippets.update_one(where, change, session=session), NameTaken)
+            done = await self._checked(self._snippets.bulk_write(change, session=session), NameTaken)
             if not done.matched_count:
                 raise Stale
             await self._note(snippet.workspace, 0, session)
@@ -128,6 +129,35 @@ class SnippetStore:
 
         await self._in_turn(snippet, work)
 
+    async def take(
+        self, workspace: str, snippets: tuple[list[Snippet], list[Snippet]], actor: str, at: datetime
+    ) -> None:
+        """New ones and next versions, all or none. NameTaken, Stale, Full. Their events follow in the background."""
+        added, updated = snippets
+        rows = [_document(one) | {"pending": _pending(saved(one, actor), at)} for one in added]
+        changes = [_change(one, actor, at) for one in updated]
+
+        async def work(session: Session) -> None:
+            await self._make_room(workspace, session, len(added))
+            if rows:
+                await self._checked(self._snippets.insert_many(rows, session=session), NameTaken)
+            if changes:
+                done = await self._checked(self._snippets.bulk_write(changes, session=session), NameTaken)
+                if done.matched_count != len(changes):
+                    raise Stale
+
+        async with self._turns.setdefault(workspace, asyncio.Lock()):
+            await self._mongo.transaction(work)
+        task = asyncio.create_task(self._tell([document_key(workspace, one.id) for one in (*added, *updated)]))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, keys: list[str]) -> None:
+        """Where it fails, the sweep goes on with it."""
+        for at in range(0, len(keys), TELL_AT_ONCE):
+            part = keys[at : at + TELL_AT_ONCE]
+            await asyncio.gather(*(self._outbox.flush(SNIPPETS, key) for key in part), return_exceptions=True)
+
     async def used(self, snippet: Snippet, at: datetime) -> None:
         """Count a rendering; no new version."""
         where = _there(snippet.workspace, snippet.id)
@@ -139,10 +169,10 @@ class SnippetStore:
             await self._mongo.transaction(work)
         await self._outbox.flush(SNIPPETS, document_key(snippet.workspace, snippet.id))
 
-    async def _make_room(self, workspace: str, session: Session) -> None:
-        """A full shelf doesn't match, and its upsert finds that it is there."""
-        room = {"_id": workspace, "count": {"$lt": MOST}}
-        change = {"$inc": {"count": 1, "revision": 1}}
+    async def _make_room(self, workspace: str, session: Session, more: int = 1) -> None:
+        """A shelf that is too full doesn't match, and its upsert finds that it is there."""
+        room = {"_id": workspace, "count": {"$lte": MOST - more}}
+        change = {"$inc": {"count": more, "revision": 1}}
         await self._checked(self._shelves.update_one(room, change, upsert=True, session=session), Full)
 
     async def _note(self, workspace: str, more: int, session: Session) -> None:
@@ -160,6 +190,13 @@ class SnippetStore:
 
 def _there(workspace: str, ident: str) -> Document:
     return {"_id": document_key(workspace, ident), "workspace": workspace, "name_key": {"$type": "string"}}
+
+
+def _change(snippet: Snippet, actor: str, at: datetime) -> UpdateOne:
+    """To this version from the one before."""
+    where = _there(snippet.workspace, snippet.id) | {"version": snippet.version - 1}
+    told = {"pending": {"$each": _pending(saved(snippet, actor), at)}}
+    return UpdateOne(where, {"$set": _document(snippet), "$push": told})
 
 
 def _pending(event: CloudEvent, at: datetime) -> list[Document]:

@@ -56,6 +56,8 @@ ROUTES = (
     Route("GET", "/v1/snippets", "snippets", EVERYBODY, "List or search snippets"),
     Route("POST", "/v1/snippets", "snippets", WRITERS, "Add a snippet"),
     Route("GET", "/v1/snippets/themes", "snippets", EVERYBODY, "The themes, with how many snippets each has"),
+    Route("GET", "/v1/snippets/export", "snippets", EVERYBODY, "All snippets as CSV"),
+    Route("POST", "/v1/snippets/import", "snippets", WRITERS, "Take a CSV file of snippets, all or nothing"),
     Route("POST", "/v1/snippets/preview", "snippets", EVERYBODY, "Render an unsaved text for a contact"),
     Route("GET", "/v1/snippets/{snippet_id}", "snippets", EVERYBODY, "Read a snippet"),
     Route("PUT", "/v1/snippets/{snippet_id}", "snippets", WRITERS, "Change a snippet (`If-Match`)"),

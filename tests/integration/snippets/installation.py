@@ -77,8 +77,10 @@ class Installation:
         return f"http://127.0.0.1:{await listener.open()}"
 
     async def member(self, base: str, role: str, workspace: str) -> Api:
-        token = mint(self._secrets.jwt_private, Person(f"{role}-1", role.title(), role, workspace))
-        return await self._running.enter_async_context(Api(base, token))
+        return await self._running.enter_async_context(Api(base, self.token(role, workspace)))
+
+    def token(self, role: str, workspace: str) -> str:
+        return mint(self._secrets.jwt_private, Person(f"{role}-1", role.title(), role, workspace))
 
     async def knows(self, workspace: str, **values: Any) -> str:
         """Publishes a contact as routing does; -> its id."""
