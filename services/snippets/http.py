@@ -62,7 +62,7 @@ class SnippetRoutes:
     ) -> Json:
         shelf = await self.shelves.of(principal.workspace)
         try:
-            page = shelf.page(q, theme, limit, after)
+            page = await asyncio.to_thread(shelf.page, q, theme, limit, after)
         except BadPlace:
             raise Problem(400, "BAD_CURSOR", "`after` is none of our cursors; start again without it.") from None
         found = await self.store.find_all(principal.workspace, page.idents)

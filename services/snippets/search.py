@@ -10,6 +10,7 @@ from bisect import bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from services.snippets.shelf import Snippet
 from shared.runtime.folding import folded
@@ -22,21 +23,11 @@ Place = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A snippet as it is searched."""
+    """A snippet as it is listed."""
 
     id: str
     name: str
-    message: str
     theme: str | None
-
-    def rank(self, phrase: str, words: Sequence[str]) -> int | None:
-        """0: the name begins with the phrase, 1: the name has all words, 2: name and message together; else None."""
-        if self.name.startswith(phrase):
-            return 0
-        left = [word for word in words if word not in self.name]
-        if not left:
-            return 1
-        return 2 if all(word in self.message for word in left) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +45,48 @@ class BadPlace(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Shelf:
-    """A workspace's snippets by name."""
+    """A workspace's snippets by name. `messages`: of all of them, each at its place in `starts`: one text is searched
+    much faster than 5,000 are."""
 
     revision: int
     entries: tuple[Entry, ...]
-    size: int
+    messages: str
+    starts: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        return 2 * len(self.messages) + 400 * len(self.entries)
 
     def page(self, query: str, theme: str | None, limit: int, after: str) -> Page:
         """BadPlace."""
         phrase = " ".join(folded(query).split())
-        words = phrase.split()
+        words = [(word, self._with(word)) for word in phrase.split()]
         found: list[Place] = []
-        for entry in self.entries:
+        for index, entry in enumerate(self.entries):
             if theme is not None and entry.theme != theme:
                 continue
-            rank = entry.rank(phrase, words) if phrase else 0
-            if rank is not None:
-                found.append((rank, entry.name, entry.id))
+            if entry.name.startswith(phrase):
+                found.append((0, entry.name, entry.id))
+                continue
+            left = [having for word, having in words if word not in entry.name]
+            if not left or all(index in having for having in left):
+                found.append((2 if left else 1, entry.name, entry.id))
         found.sort()
         first = bisect_right(found, _place(after)) if after else 0
         part = found[first : first + limit]
         more = first + limit < len(found)
         return Page([ident for _, _, ident in part], _text(part[-1]) if more else None, len(found))
+
+    def _with(self, word: str) -> set[int]:
+        """The entries whose messages have it."""
+        found, at = set(), self.messages.find(word)
+        while at >= 0:
+            index = bisect_right(self.starts, at) - 1
+            found.add(index)
+            if index + 1 == len(self.starts):
+                break
+            at = self.messages.find(word, self.starts[index + 1])
+        return found
 
     def themes(self) -> list[tuple[str, int]]:
         counted = Counter(entry.theme for entry in self.entries if entry.theme is not None)
@@ -83,9 +94,11 @@ class Shelf:
 
 
 def shelf_of(revision: int, snippets: Sequence[Snippet]) -> Shelf:
-    entries = [Entry(one.id, one.draft.name_key, folded(one.draft.message), one.draft.theme) for one in snippets]
-    size = sum(2 * len(entry.message) + len(entry.name) + 200 for entry in entries)
-    return Shelf(revision, tuple(sorted(entries, key=lambda entry: (entry.name, entry.id))), size)
+    ordered = sorted(snippets, key=lambda one: (one.draft.name_key, one.id))
+    entries = tuple([Entry(one.id, one.draft.name_key, one.draft.theme) for one in ordered])
+    messages = [folded(one.draft.message) + "\n" for one in ordered]  # no word has a line end
+    starts = tuple(accumulate((len(message) for message in messages[:-1]), initial=0)) if messages else ()
+    return Shelf(revision, entries, "".join(messages), starts)
 
 
 Revision = Callable[[str], Awaitable[int]]

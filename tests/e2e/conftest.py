@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
+from shared.testing.adapter import Adapter
 from shared.testing.api import Api, Channel
 from shared.testing.follower import Follower
 from shared.testing.system import System, running
@@ -56,3 +57,12 @@ def channel(system: System, public: Api) -> Channel:
 async def stream(system: System, agent: Api) -> AsyncIterator[Follower]:
     async with Follower(agent, system.info["stream"]) as follower:
         yield follower
+
+
+@pytest_asyncio.fixture
+async def adapter(system: System, owner: Api) -> AsyncIterator[Adapter]:
+    """The plain channel's adapter, already known to dispatch."""
+    info = system.info["channel"]
+    async with Adapter(secret=info["secret"]) as listening:
+        await owner.ok("PATCH", f"/v1/channels/{info['id']}", {"settings": {"outbound_url": listening.url}})
+        yield listening

@@ -2,24 +2,12 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
-
-import pytest_asyncio
 
 from shared.testing.adapter import Adapter
 from shared.testing.api import Answer, Api, Channel, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole, kind
 from shared.testing.system import System
-
-
-@pytest_asyncio.fixture
-async def adapter(system: System, owner: Api) -> AsyncIterator[Adapter]:
-    """The plain channel's adapter, already known to dispatch."""
-    info = system.info["channel"]
-    async with Adapter(secret=info["secret"]) as listening:
-        await owner.ok("PATCH", f"/v1/channels/{info['id']}", {"settings": {"outbound_url": listening.url}})
-        yield listening
 
 
 def members(system: System) -> dict[str, str]:
