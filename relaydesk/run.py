@@ -44,8 +44,25 @@ class Stopped(BaseException):
     """Ctrl-C or SIGTERM arrived, wherever we are."""
 
 
+class _Told:
+    """That it arrived. An exception alone is not enough: Python drops one that comes up in a destructor, or in what it
+    runs around a fork."""
+
+    def __init__(self) -> None:
+        self.to_stop = False
+
+    def check(self) -> None:
+        """Stopped, if it was raised before and got lost."""
+        if self.to_stop:
+            raise Stopped
+
+
+_told = _Told()
+
+
 def run(options: Options) -> int:
     """Run until Ctrl-C or SIGTERM, then stop everything that was started. Raises CommandError, EngineError."""
+    _told.to_stop = False
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
     with contextlib.suppress(Stopped), contextlib.ExitStack() as undo:
@@ -56,6 +73,7 @@ def run(options: Options) -> int:
 
 def _stop(number: int, frame: FrameType | None) -> NoReturn:
     _ignore_signals()  # a second Ctrl-C must not cut off the stopping
+    _told.to_stop = True
     raise Stopped
 
 
@@ -82,9 +100,9 @@ class _Run:
     def run(self) -> NoReturn:
         self._forget_info()
         require_free("relaydesk", self._ports.own())
-        self._start_engines()
-        self._apply_topics()
-        self._start_processes()
+        for step in (self._start_engines, self._apply_topics, self._start_processes):
+            step()
+            _told.check()
         demo = self._make_demo()
         self._undo.callback(self._forget_info)
         self._write_info(demo)
@@ -142,6 +160,7 @@ class _Run:
         """Until each (port, path) answers 200; CommandError when one of the processes keeps dying."""
         deadline = time.monotonic() + READY_WITHIN_S
         while pending:
+            _told.check()
             self._processes.look()
             self._processes.require_health()
             for name in [name for name, (port, path) in pending.items() if answers(port, path)]:
@@ -155,6 +174,7 @@ class _Run:
 
     def _watch(self, demo: Demo) -> NoReturn:
         while True:
+            _told.check()
             restarted = self._processes.look()
             if restarted:
                 self._write_info(demo)

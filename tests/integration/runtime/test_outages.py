@@ -30,7 +30,15 @@ pytestmark = pytest.mark.timeout(120)
 async def hurt(own_kafka: Kafka) -> AsyncIterator[BrokerWorld]:
     """The broker to be hurt, with this test's topics."""
     world = BrokerWorld(Where(own_kafka.url, f"t{time.monotonic_ns()}."))
-    await topic_admin.apply(world.messaging, REGISTRY)
+
+    async def applied() -> bool:
+        try:
+            await topic_admin.apply(world.messaging, REGISTRY)
+        except Transient:  # a broker that has just come back doesn't know itself yet
+            return False
+        return True
+
+    await eventually(applied, "the topics")
     yield world
 
 
