@@ -43,9 +43,10 @@ def test_the_c_floor_writes_the_frame_once_to_every_socket_for_each_event(tmp_pa
 
 def test_a_storm_counts_only_who_got_every_event_once_and_in_order() -> None:
     welcome = b'{"type":"welcome","cursor":"c","recovered":true}'
-    numbers = [b'"number":%d}' % number for number in range(MISSED)]
+    numbers = [b'"number":%d}' % number for number in range(MISSED + 1)]
     assert is_whole(welcome + b"".join(numbers))
     assert not is_whole(b"".join(numbers))
     assert not is_whole(welcome + b"".join(numbers[:-1]))
     assert not is_whole(welcome + b"".join([*numbers, numbers[-1]]))
+    assert not is_whole(welcome + b"".join([*numbers[:-1], numbers[0], numbers[-1]]))
     assert not is_whole(welcome + b"".join([numbers[1], numbers[0], *numbers[2:]]))
