@@ -1,6 +1,8 @@
-"""What the gateway adds between a record in Kafka and its frame at a client: beside a bare consumer of the same topic.
+"""What the gateway adds between a record in Kafka and its frame at a client.
 
-Kafka, the producer, the bare consumer and the client are on the last core, the gateway on the first.
+Once with nothing subtracted, from the moment when the producer knows that the record is stored (`acks=all`); once as
+what the frame is later than the record at a bare consumer of the same topic. Kafka, the producer, the bare consumer and
+the client are on the last core, the gateway on the first.
 """
 
 import asyncio
@@ -56,14 +58,31 @@ async def latency(quick: bool) -> list[Bar]:
         arguments = (kafka, ticket.url, ticket.ticket, 100 if quick else 500, sender)
         multiprocessing.Process(target=_process, args=arguments, daemon=True).start()
         await until(receiver.poll)
-        whole, floor, added = receiver.recv()
-    for name, seconds in (("send to frame", whole), ("send to a bare consumer", floor), ("added", added)):
-        found = spread(seconds)
-        assert found is not None
-        print(f"  {name:<24} ms: p50 {found.p50:.2f}  p99 {found.p99:.2f}  most {found.most:.2f}", flush=True)
-    found = spread(added)
+        at: Moments = receiver.recv()
+    _p99("send to acknowledged", at.sent, at.stored)
+    _p99("send to a bare consumer", at.sent, at.bare)
+    _p99("send to frame", at.sent, at.frame)
+    _p99("acknowledged to bare", at.stored, at.bare)
+    return [
+        Bar("added from Kafka to the frame, idle: p99 ms", _p99("bare consumer to frame", at.bare, at.frame), 5, True),
+        Bar("from Kafka's acknowledgement on: p99 ms", _p99("acknowledged to frame", at.stored, at.frame), 5, True),
+    ]
+
+
+class Moments(NamedTuple):
+    """Of each event, by one clock. A frame may come before the acknowledgement: both leave Kafka when it is stored."""
+
+    sent: list[float]
+    stored: list[float]
+    bare: list[float]
+    frame: list[float]
+
+
+def _p99(name: str, earlier: list[float], later: list[float]) -> float:
+    found = spread([end - begun for begun, end in zip(earlier, later, strict=True)])
     assert found is not None
-    return [Bar("added from Kafka to the frame, idle: p99 ms", found.p99, 5, at_most=True)]
+    print(f"  {name:<24} ms: p50 {found.p50:.2f}  p99 {found.p99:.2f}  most {found.most:.2f}", flush=True)
+    return found.p99
 
 
 @asynccontextmanager
@@ -104,8 +123,7 @@ def _process(kafka: str, url: str, ticket: str, events: int, sender: Connection)
         sender.send(runner.run(_measured(kafka, url, ticket, events)))
 
 
-async def _measured(kafka: str, url: str, ticket: str, events: int) -> tuple[list[float], ...]:
-    """Seconds from send to frame, from send to a bare consumer, and what the first is longer by, for each event."""
+async def _measured(kafka: str, url: str, ticket: str, events: int) -> Moments:
     messaging = Messaging(Where(kafka), "bench", "client", Metrics(), _fatal)
     producer = messaging.producer()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
@@ -123,21 +141,18 @@ async def _measured(kafka: str, url: str, ticket: str, events: int) -> tuple[lis
         sent = [await _sent(producer, seq) for seq in range(1, events + 1)]
         await reading
         await until(lambda: len(client.events) == events)
-    came = [frame["came"] for frame in client.of("event")]
-    return (
-        [later - earlier for later, earlier in zip(came, sent, strict=True)],
-        [later - earlier for later, earlier in zip(seen, sent, strict=True)],
-        [frame - bare for frame, bare in zip(came, seen, strict=True)],
-    )
+    sent_at, stored_at = ([pair[at] for pair in sent] for at in (0, 1))
+    return Moments(sent_at, stored_at, seen, [frame["came"] for frame in client.of("event")])
 
 
-async def _sent(producer: Any, seq: int) -> float:
+async def _sent(producer: Any, seq: int) -> tuple[float, float]:
+    """When it was sent, and when it was known to be stored."""
     await asyncio.sleep(EVERY_S)
     event = _event(seq)
     record = Outgoing(WORKSPACE_EVENTS, WORKSPACE, event.encoded(), event.headers())
     begun = time.monotonic()
     await producer.publish([record])
-    return begun
+    return begun, time.monotonic()
 
 
 async def _read(consumer: AIOKafkaConsumer, seen: list[float], events: int) -> None:
