@@ -24,6 +24,7 @@ from shared.runtime.mongo import Mongo
 from shared.runtime.range_reader import OffsetGone, read_range
 from shared.runtime.records import Partition, Record
 from shared.runtime.settings import SettingsError
+from shared.runtime.tasks import check_cancelled
 
 SAID_EVERY_S = 1.0
 FOLLOWED_EVERY_S = 0.5
@@ -61,6 +62,7 @@ class Teller:
         self._said = 0.0
 
     def __call__(self, progress: Progress) -> None:
+        check_cancelled()
         now = time.monotonic()
         if progress.phase != self._phase:
             self._phase, self._begun, self._said = progress.phase, (now, progress.done), 0.0
@@ -113,6 +115,7 @@ async def _rebuild(settings: RebuildSettings, name: str, follow: bool, fresh: bo
 
 async def _follow(work: Rebuild) -> None:
     while True:
+        check_cancelled()
         try:
             await work.catch_up()
         except Fault as error:

@@ -6,7 +6,6 @@ it is in this process; its owner elsewhere finds the mark (`nudged_at`) at its r
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -22,6 +21,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import not_found, unavailable
+from shared.runtime.tasks import ended
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -91,10 +91,7 @@ class RegularLook:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+        await ended([self._task])
 
     def progress(self) -> str | None:
         """None while it looks; for liveness."""

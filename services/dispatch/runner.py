@@ -10,6 +10,7 @@ import structlog
 from services.dispatch.lanes import Lane, Lanes, Turn
 from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
+from shared.runtime.tasks import ended
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,15 +43,10 @@ class Runner:
         self._loop = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._loop is not None:
-            self._loop.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._loop
+        await ended([self._loop])
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=self._grace_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     def wake(self) -> None:
         self._woken.set()

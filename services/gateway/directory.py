@@ -20,6 +20,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
 from shared.runtime.outbox import Outbox
 from shared.runtime.problems import Problem
+from shared.runtime.tasks import ended
 
 WATCH_EVERY_S = 1.0
 OVERLAP = timedelta(seconds=10)
@@ -59,10 +60,7 @@ class Directory:
         self._watching = asyncio.create_task(self._watch())
 
     async def stop(self) -> None:
-        tasks = [task for task in (self._watching, *self._announcing) if task is not None]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended((self._watching, *self._announcing))
 
     async def effective(self, principal: Principal) -> Principal:
         """The caller as of now; somebody never seen before becomes a member. Problem 403 `DEACTIVATED`."""

@@ -20,6 +20,7 @@ from shared.contracts.commands import Actor, Assign
 from shared.contracts.ids import canonical, command_id
 from shared.contracts.times import to_timestamp
 from shared.runtime.clock import Clock
+from shared.runtime.tasks import ended
 
 EVERY_S = 60.0
 AT_ONCE = 200
@@ -40,9 +41,7 @@ class Unassigning:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended([self._task])
 
     def soon(self) -> None:
         """Look now. Does not wait."""

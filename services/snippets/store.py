@@ -19,6 +19,7 @@ from shared.contracts.topics import WORKSPACE_EVENTS
 from shared.runtime.mongo import Document, IndexModel, Mongo, PyMongoError, Session, UpdateOne, is_duplicate
 from shared.runtime.outbox import Outbox, pending_entries
 from shared.runtime.records import Outgoing
+from shared.runtime.tasks import ended
 
 SNIPPETS = "snippets"
 SHELVES = "shelves"
@@ -65,9 +66,7 @@ class SnippetStore:
         await self._snippets.create_indexes(list(INDEXES))
 
     async def stop(self) -> None:
-        for task in self._telling:
-            task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        await ended(self._telling)
 
     async def find(self, workspace: str, ident: str) -> Snippet | None:
         found = await self._snippets.find_one(_there(workspace, ident))

@@ -16,6 +16,7 @@ from shared.contracts.resources import Role
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.problems import Problem, unauthenticated, unavailable
+from shared.runtime.tasks import ended
 
 KEEP_S = 3.0
 MAX_KEPT = 10_000
@@ -54,9 +55,7 @@ class RemoteMembers:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_S))
 
     async def stop(self) -> None:
-        for task in self._asking.values():
-            task.cancel()
-        await asyncio.gather(*self._asking.values(), return_exceptions=True)
+        await ended(self._asking.values())
         if self._session is not None:
             await self._session.close()
 

@@ -10,7 +10,6 @@ record is the one that stays. A lease is longer than the producer's deadline; a 
 import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -23,6 +22,7 @@ from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Database, Document, IndexModel, ReturnDocument
 from shared.runtime.records import Outgoing
+from shared.runtime.tasks import ended
 
 LEASE_MS = 30_000
 SWEEP_EVERY_S = 60.0
@@ -89,10 +89,7 @@ class Outbox:
         self._sweeper = asyncio.create_task(self._sweep_on())
 
     async def stop(self) -> None:
-        if self._sweeper is not None:
-            self._sweeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._sweeper
+        await ended([self._sweeper])
 
     async def flush(self, collection: str, ident: Any) -> None:
         """Publish what the document keeps, in order, and take it out. Returns at once where another replica is at it.

@@ -23,6 +23,7 @@ from shared.runtime.http_boundary import answer
 from shared.runtime.listening import Listener
 from shared.runtime.probes import probe_app
 from shared.runtime.problems import unavailable
+from shared.runtime.tasks import ended
 
 STOP_WITHIN_S = 15.0
 REQUESTS_WITHIN_S = 8.0
@@ -136,9 +137,7 @@ async def _first_end(running: Sequence[_Running], stop: asyncio.Event) -> BaseEx
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         return next((cause for task in tasks if task in done and (cause := task.result()) is not None), None)
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await ended(tasks)
 
 
 async def _failed_start(running: Sequence[_Running]) -> BaseException | None:

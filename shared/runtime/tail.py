@@ -16,6 +16,7 @@ from shared.runtime.faults import Fatal, Transient
 from shared.runtime.kafka_errors import FinalErrors
 from shared.runtime.prefetch import one_round_ahead
 from shared.runtime.records import Record
+from shared.runtime.tasks import ended
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
@@ -82,9 +83,7 @@ class Tail:
         self._task = asyncio.create_task(self._run(consumer))
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended([self._task])
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
             try:

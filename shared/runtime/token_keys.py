@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from shared.runtime.faults import Transient
 from shared.runtime.settings import AuthSettings, SettingsError
+from shared.runtime.tasks import ended
 
 REFRESH_S = 300.0
 RETRY_S = 5.0
@@ -61,9 +62,7 @@ class KeySource:
         self._task = asyncio.create_task(self._keep_fresh())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await ended([self._task])
 
     def find(self, kid: str) -> VerificationKey | None:
         """None for an unknown one; then the source is soon read again (not more often than every few seconds)."""

@@ -15,6 +15,7 @@ from services.gateway.stream.intake import Intake, Malformed
 from services.gateway.stream.repeats import Divergence, Repeats
 from services.gateway.stream.ring import ENTRY_OVERHEAD, Stretch, stretch
 from shared.runtime.records import Record
+from shared.runtime.tasks import ended
 
 Read = Callable[[int, int, int], Awaitable[Sequence[Record]]]
 """(partition, first offset, end offset) -> the records that the log still holds there, in order."""
@@ -79,9 +80,7 @@ class Backfill:
             task.add_done_callback(self._tasks.discard)
 
     async def stop(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await ended(self._tasks)
 
     def _first(self, offset: int) -> int:
         return offset - offset % self._settings.block

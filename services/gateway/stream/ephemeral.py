@@ -26,6 +26,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.producer import Publisher
 from shared.runtime.records import Outgoing, Record
 from shared.runtime.tail import LookBack
+from shared.runtime.tasks import ended
 
 TYPING_S = 6.0
 """So long does it last (DESIGN 5)."""
@@ -77,9 +78,7 @@ class Ephemeral:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+        await ended([self._task])
         await self._tail.stop()
 
     def progress(self) -> str | None:

@@ -18,6 +18,7 @@ NAME = "new"
 @asynccontextmanager
 async def command(installation: Installation, *words: str, **differs: str) -> AsyncIterator[asyncio.subprocess.Process]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("RELAYDESK_")}
+    inherited["PYTHONFAULTHANDLER"] = "1"
     environment = inherited | installation.environment() | {f"RELAYDESK_{k.upper()}": v for k, v in differs.items()}
     program = [sys.executable, "-m", "relaydesk", "projection", "rebuild", *words]
     pipe = asyncio.subprocess.PIPE
@@ -25,8 +26,10 @@ async def command(installation: Installation, *words: str, **differs: str) -> As
     try:
         yield process
     finally:
-        if process.returncode is None:
-            process.kill()
+        if process.returncode is None:  # it should have ended: SIGABRT has it say where it is
+            process.send_signal(signal.SIGABRT)
+            _, errors = await process.communicate()
+            sys.stderr.write(errors.decode())
         await process.wait()
 
 
