@@ -12,6 +12,7 @@ from services.dispatch.app import kinds
 from services.dispatch.interventions import LOOK_EVERY_S
 from shared.contracts.outbound import DeliverMessage
 from shared.runtime.component import Service
+from shared.runtime.table import Table
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.eventually import eventually
 from tests.integration.dispatch.installation import Installation, Talk
@@ -25,6 +26,14 @@ SLOW = {"dispatch_backoff_s": 600.0, "dispatch_backoff_max_s": 600.0}
 async def life(installation: Installation) -> AsyncIterator[Service]:
     async with installation.dispatch(kinds, **SLOW) as service:
         yield service
+
+
+@pytest_asyncio.fixture
+async def talk(installation: Installation, channel: str, life: Service) -> Talk:
+    """Begins when the channel is known: a lane in its turn at that moment is hurried, and would attempt twice."""
+    (table,) = [part for part in life.components if isinstance(part, Table)]
+    await eventually(lambda: channel in table, "the channel is known")
+    return Talk(installation, channel)
 
 
 class Stumbling:
