@@ -1,10 +1,15 @@
 """What snippets cost: renderings a second, and milliseconds of a search among 5,000. `python -m bench.snippets`
 
-Without engines: a search over HTTP also asks the database for its revision and for the page's documents.
+Without engines. `--info FILE`, as `relaydesk run --split --info FILE` wrote it: also the search over HTTP, on that
+installation's demo workspace, which is filled to 5,000 by an import first. There the database is asked, too.
 """
 
+import argparse
+import http.client
+import json
 import time
 import uuid
+from typing import Any
 
 from bench.pipeline.latency import spread
 from bench.pipeline.report import Bar
@@ -13,7 +18,10 @@ from services.snippets.search import shelf_of
 from services.snippets.shelf import MOST, Snippet, drafted
 
 RENDERS = 200_000
-SEARCHES = 100
+SEARCHES = 200
+REST_S = 20.0
+"""After an import: its events go out meanwhile."""
+
 VALUES = {"contact.name": "Ada Lovelace", "contact.email": "ada@example.org"}
 MESSAGE = (("x" * 110 + " $contact.name ") * 2 + ("y" * 110 + " $contact.email ") * 2)[:-1]
 
@@ -38,14 +46,65 @@ def search_p99_ms(message: str, query: str) -> float:
     return found.p99
 
 
+class Service:
+    """The snippets service of a running installation, over one connection."""
+
+    def __init__(self, info: str) -> None:
+        with open(info) as file:
+            found = json.load(file)
+        host, port = found["services"]["snippets"]["http"].removeprefix("http://").split(":")
+        self._connection = http.client.HTTPConnection(host, int(port), timeout=120)
+        self._token = found["tokens"]["manager"]
+
+    def call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "text/csv"}
+        self._connection.request(method, path, body, headers)
+        answer = self._connection.getresponse()
+        content: dict[str, Any] = json.loads(answer.read())
+        if answer.status != 200:
+            raise SystemExit(f"{method} {path} -> {answer.status} {content}")
+        return content
+
+    def fill(self, message: str) -> None:
+        left = MOST - self.call("GET", "/v1/snippets?limit=1")["total"]
+        rows = "".join(f"answer {uuid.uuid4().hex},{message},,\n" for _ in range(left))
+        if left:
+            self.call("POST", "/v1/snippets/import?dry_run=false", f"name,message,theme,missing\n{rows}".encode())
+            time.sleep(REST_S)
+
+    def p99_ms(self, query: str) -> float:
+        seconds = []
+        for _ in range(SEARCHES):
+            begun = time.perf_counter()
+            self.call("GET", f"/v1/snippets?q={query}&limit=20")
+            seconds.append(time.perf_counter() - begun)
+        found = spread(seconds)
+        assert found is not None
+        return found.p99
+
+
+def over_http(info: str, message: str) -> list[Bar]:
+    service = Service(info)
+    service.fill(message)
+    queries = {"by name": "answer%20a", "in all messages": "send%20back", "found nowhere": "zebra"}
+    return [
+        Bar(f"search over HTTP, {what}: p99 ms", service.p99_ms(query), 15, at_most=True)
+        for what, query in queries.items()
+    ]
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--info", help="of a running installation: measure the search over HTTP, too")
+    info = parser.parse_args().info
     text = "how to send it back " * 20
-    for bar in (
+    bars = [
         Bar("renderings a second, 500 characters, 4 variables", renders_per_second(), 200_000),
         Bar("search among 5,000 by name: p99 ms", search_p99_ms(text, "answer a"), 15, at_most=True),
         Bar("search among 5,000, in all messages: p99 ms", search_p99_ms(text, "send back"), 15, at_most=True),
         Bar("search among 5,000, found nowhere: p99 ms", search_p99_ms(text, "zebra"), 15, at_most=True),
-    ):
+    ]
+    for bar in bars + (over_http(info, text) if info else []):
         print(bar.line())
 
 

@@ -9,7 +9,7 @@ from relaydesk.services import SERVICES
 from shared.engines.addresses import Addresses
 from shared.engines.ports import LOOPBACK
 
-CALLED_BY_OTHERS = ("gateway", "snippets", "dispatch")
+CALLED_BY_OTHERS = ("gateway", "snippets", "media", "dispatch")
 NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE",)  # compiling anew costs each start 0.3 s
 
 

@@ -4,6 +4,7 @@ import base64
 
 from fastapi import FastAPI
 
+from services.gateway.attaching import Attaching, MediaCopy, RemoteMedia
 from services.gateway.channels import ChannelBots
 from services.gateway.commanding import Commander
 from services.gateway.directory import Directory
@@ -48,11 +49,15 @@ from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
 
 NAME = "gateway"
+MEDIA = "media"
+"""The collection of the copy of the topic `media`."""
 TOPICS = (
     topics.WORKSPACE_EVENTS,
     topics.dead_letter_name(topics.WORKSPACE_EVENTS),
     topics.CONVERSATION_COMMANDS,
     topics.CHANNELS,
+    topics.MEDIA,
+    topics.dead_letter_name(topics.MEDIA),
     topics.META,
     topics.WORKSPACE_EPHEMERAL,
 )
@@ -84,6 +89,7 @@ def _watch(health: Health, messaging: Messaging, mongo: Mongo, parts: "_Parts") 
     health.ready_when("stream", parts.stream.ready)
     health.ready_when("channels", parts.channels.ready)
     health.alive_while("projector", parts.group.progress)
+    health.alive_while("media", parts.media_group.progress)
     health.alive_while("stream", parts.stream.progress)
     health.alive_while("channels", parts.channels.progress)
     health.alive_while("incarnations", parts.incarnations.progress)
@@ -110,6 +116,9 @@ class _Parts:
         self.group = self._projecting(messaging)
         self._keys = KeySource(settings)
         self._snippets = ServiceClient(settings.snippets_url, "snippets")
+        self._media = ServiceClient(settings.media_url, "media")
+        self._media_copy = MediaCopy(mongo.db[MEDIA])
+        self.media_group = messaging.group(f"{NAME}-media", [topics.MEDIA], self._media_copy, self._producer)
         self._members = MemberStore(mongo)
         self._directory = Directory(self._members, self._outbox, self.stream.refuse_member, self._clock)
         self._inbox = InboxStore(mongo, self._model)
@@ -119,8 +128,8 @@ class _Parts:
     def components(self, gate: TopicGate) -> list[Component]:
         indexes = Indexes(self._mongo, self._model)
         engines: list[Component] = [self._keys, gate, self._mongo, indexes, self._producer, self._outbox]
-        readers: list[Component] = [self.incarnations, self.channels, self.stream, self.group]
-        return [*engines, *readers, self._directory, self._snippets, self._unassigning]
+        readers: list[Component] = [self.incarnations, self.channels, self.stream, self.group, self.media_group]
+        return [*engines, *readers, self._directory, self._snippets, self._media, self._unassigning]
 
     def http(self) -> FastAPI:
         settings = self._settings
@@ -157,6 +166,7 @@ class _Parts:
             commands=self._commands,
             bots=self._bots,
             snippets=RemoteSnippets(self._snippets),
+            attaching=Attaching(self._media_copy, RemoteMedia(self._media)),
             stream=self.stream,
         )
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from services.gateway.attaching import Attaching
 from services.gateway.bodies import ReplyBody
 from services.gateway.commanding import Stamp
 from services.gateway.core import ConversationState
@@ -20,16 +21,18 @@ EXPIRES = timedelta(hours=24)
 @dataclass(frozen=True, slots=True)
 class Replying:
     snippets: Snippets
+    attaching: Attaching
 
     async def command(
         self, member: Principal, conversation: ConversationState, body: ReplyBody, stamp: Stamp
     ) -> SendReply:
         """Problem 422, 404, 409 or 503: nothing was taken."""
-        _check_attachments(body)
+        attachments = await self.attaching.attachments(member, body.attachments)
         return SendReply(
             **stamp.fields(),
             expires_at=to_timestamp(stamp.accepted_at + EXPIRES),
             text=await self._text(member, conversation, body),
+            attachments=attachments,
             snippet_id=body.snippet_id,
             last_seen_seq=body.last_seen_seq,
             force=body.force,
@@ -39,9 +42,11 @@ class Replying:
     async def _text(self, member: Principal, conversation: ConversationState, body: ReplyBody) -> str | None:
         """Rendered once: the text becomes part of the command, which a repeat finds under its key."""
         if body.snippet_id is None:
-            if not (body.text or "").strip():
+            if (body.text or "").strip():
+                return body.text
+            if not body.attachments:
                 raise _invalid("text", "A reply needs text, attachments or a snippet.")
-            return body.text
+            return None
         if body.text is not None:
             raise _invalid("text", "A reply has text or a snippet, not both.")
         assert conversation.contact is not None
@@ -49,16 +54,6 @@ class Replying:
         if len(text) > MAX_TEXT:
             raise _invalid("snippet_id", f"The snippet's text is longer than {MAX_TEXT:,} characters for this contact.")
         return text
-
-
-def _check_attachments(body: ReplyBody) -> None:
-    """No media exist yet: each is unknown."""
-    if body.attachments:
-        faults = [
-            {"field": f"attachments.{index}.media_id", "code": "UNKNOWN_MEDIA", "detail": "There is no such media."}
-            for index, _ in enumerate(body.attachments)
-        ]
-        raise Problem(422, "UNKNOWN_MEDIA", "There is no such media.", errors=faults)
 
 
 def _invalid(field: str, detail: str) -> Problem:

@@ -58,6 +58,7 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     gateway_console: Path | None = None
     gateway_console_origins: str = ""
     snippets_url: HttpUrl = "http://127.0.0.1:8084"
+    media_url: HttpUrl = "http://127.0.0.1:8085"
 
     @property
     def stream_origins(self) -> tuple[str, ...]:

@@ -1,30 +1,78 @@
 """The composition root of media: the only place that constructs clients."""
 
+from services.media.handlers import MediaJobs
+from services.media.http import MediaRoutes
+from services.media.keeping import Keeper
+from services.media.sandbox import Sandbox
 from services.media.settings import MediaSettings
-from shared.runtime.component import Service
+from services.media.store import MEDIA_DOCUMENTS, MediaStore
+from services.media.sweeping import Sweeper
+from services.media.uploading import Uploading
+from services.media.working import Checking, Worker
+from shared.contracts import topics
+from shared.runtime.auth import Verifier
+from shared.runtime.clock import SystemClock
+from shared.runtime.component import Component, Service
 from shared.runtime.health import Health
-from shared.runtime.http import api
+from shared.runtime.http import Access, api
+from shared.runtime.members import RemoteMembers
+from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
+from shared.runtime.outbox import Outbox
 from shared.runtime.s3 import MinioStore
+from shared.runtime.token_keys import KeySource
+from shared.runtime.topic_admin import TopicGate
 
 NAME = "media"
+TOPICS = (
+    topics.MEDIA_JOBS,
+    topics.dead_letter_name(topics.MEDIA_JOBS),
+    topics.MEDIA,
+    topics.WORKSPACE_EVENTS,
+)
 
 
 def build(settings: MediaSettings) -> Service:
-    metrics, health = Metrics(), Health()
+    metrics, health, clock = Metrics(), Health(), SystemClock()
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
-    objects = MinioStore(settings)
+    objects, producer = MinioStore(settings), messaging.producer()
+    keys, members = KeySource(settings), RemoteMembers(settings.gateway_url)
+    outbox = Outbox(mongo.db, producer, [MEDIA_DOCUMENTS], metrics)
+    store = MediaStore(mongo, outbox, settings.media_quota)
+    keeper = Keeper(mongo, objects, store)
+    checking = Checking(objects, keeper, Sandbox({"LANG": "C.UTF-8"}), clock)
+    worker = Worker(store, checking, clock, metrics, settings.media_workers, settings.instance)
+    sweeper = Sweeper(store, objects, keeper, clock, metrics)
+    jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, worker, clock), producer)
+    app = api(NAME, Access(Verifier(settings, keys), members), metrics)
+    MediaRoutes(store, Uploading(store, objects, clock), objects, clock).add(app)
+    health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.ready_when_reachable("s3", objects)
+    health.alive_while("jobs", jobs.progress)
+    health.alive_while("worker", worker.progress)
+    health.alive_while("sweeper", sweeper.progress)
+    engines: list[Component] = [
+        keys,
+        members,
+        TopicGate(messaging, TOPICS),
+        mongo,
+        objects,
+        store,
+        keeper,
+        producer,
+        outbox,
+    ]
     return Service(
         name=NAME,
         settings=settings,
         health=health,
         metrics=metrics,
-        components=[mongo, objects],
-        http=api(NAME, None, metrics),
+        components=[*engines, worker, sweeper, jobs],
+        http=app,
         http_port=settings.media_http_port,
         probe_port=settings.media_probe_port,
     )

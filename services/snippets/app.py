@@ -1,6 +1,7 @@
 """The composition root of snippets: the only place that constructs clients."""
 
 from services.snippets.contacts import ContactCopy
+from services.snippets.files import FileRoutes
 from services.snippets.http import SnippetRoutes
 from services.snippets.importing import Importer
 from services.snippets.search import Shelves
@@ -34,7 +35,8 @@ def build(settings: SnippetsSettings) -> Service:
     store, contacts = SnippetStore(mongo, outbox), ContactCopy(mongo)
     copying = messaging.group(NAME, [topics.CONTACTS], contacts, producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics)
-    SnippetRoutes(store, Shelves(store.revision, store.contents), Importer(store), contacts, clock).add(app)
+    FileRoutes(store, Importer(store), clock).add(app)  # before the paths that end in an id
+    SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock).add(app)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.alive_while("contacts", copying.progress)

@@ -1,20 +1,15 @@
 """The routes of snippets: add, change, find, render."""
 
 import asyncio
-import dataclasses
-import re
 import uuid
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Request, Response
+from fastapi import FastAPI, Header, Query, Response
 
-from services.snippets import interchange
 from services.snippets.bodies import PreviewBody, RenderBody, SnippetBody
 from services.snippets.contacts import ContactCopy
 from services.snippets.core import Missing, Rendered, Template, UnknownVariable, values_of
-from services.snippets.importing import Busy, Importer, Plan
 from services.snippets.search import BadPlace, Shelves
 from services.snippets.shelf import MOST, Draft, Snippet, changed, drafted
 from services.snippets.store import Full, NameTaken, SnippetStore, Stale
@@ -22,14 +17,11 @@ from shared.contracts.resources import Contact
 from shared.contracts.times import to_timestamp
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
+from shared.runtime.etags import check_if_match, etag, stale
 from shared.runtime.http import Caller, Json, Problem, not_found, route
 
 MAX_QUERY = 200
 MAX_CURSOR = 4_096
-MAX_FILE = 32 << 20
-"""Bytes of a CSV file."""
-
-_TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Asked = Annotated[str, Query(max_length=MAX_QUERY)]
@@ -41,7 +33,6 @@ IfMatch = Annotated[str | None, Header()]
 class SnippetRoutes:
     store: SnippetStore
     shelves: Shelves
-    importer: Importer
     contacts: ContactCopy
     clock: Clock
 
@@ -49,8 +40,6 @@ class SnippetRoutes:
         route(app, "GET", "/v1/snippets")(self.listed)
         route(app, "POST", "/v1/snippets", status=201)(self.create)
         route(app, "GET", "/v1/snippets/themes")(self.themes)
-        route(app, "GET", "/v1/snippets/export")(self.export)
-        route(app, "POST", "/v1/snippets/import", max_body=MAX_FILE)(self.take)
         route(app, "POST", "/v1/snippets/preview")(self.preview)
         route(app, "GET", "/v1/snippets/{snippet_id}")(self.read)
         route(app, "PUT", "/v1/snippets/{snippet_id}")(self.put)
@@ -77,66 +66,37 @@ class SnippetRoutes:
         ident = str(uuid.uuid4())
         snippet = Snippet(principal.workspace, ident, _drafted(body), version=1, uses=0, updated_at=to_timestamp(now))
         try:
-            await self.store.add(snippet, _actor(principal), now)
+            await self.store.add(snippet, principal.actor, now)
         except Full:
-            raise _full() from None
+            raise full() from None
         except NameTaken:
             raise _name_taken() from None
         return _answered(snippet, 201)
-
-    async def export(self, principal: Caller) -> Response:
-        _, snippets = await self.store.contents(principal.workspace)
-        ordered = sorted(snippets, key=lambda one: one.draft.name_key)
-        headers = {"Content-Disposition": 'attachment; filename="snippets.csv"', "X-Content-Type-Options": "nosniff"}
-        return Response(await asyncio.to_thread(interchange.write, ordered), 200, headers, "text/csv; charset=utf-8")
-
-    async def take(self, principal: Caller, request: Request, dry_run: bool) -> Json:
-        """A dry run says what would happen, faults included; otherwise faults refuse the whole file."""
-        sheet = await asyncio.to_thread(interchange.read, await _csv(request))
-        now, rows = self.clock.now(), len(sheet.rows)
-        if sheet.faults and not dry_run:
-            raise Problem(422, "INVALID", "The file has faults; nothing was taken.", errors=_shown_faults(sheet))
-        if sheet.faults:
-            return Json({"rows": rows, "added": 0, "updated": 0, "unchanged": 0, "errors": _shown_faults(sheet)})
-        if dry_run:
-            plan = await self.importer.plan(principal.workspace, sheet.rows, now)
-        else:
-            plan = await self._taken(principal, sheet, now)
-        counts = {"added": len(plan.added), "updated": len(plan.updated), "unchanged": plan.unchanged}
-        return Json({"rows": rows, **counts, "errors": []})
-
-    async def _taken(self, principal: Principal, sheet: interchange.Sheet, now: datetime) -> Plan:
-        try:
-            return await self.importer.take(principal.workspace, sheet.rows, _actor(principal), now)
-        except Full:
-            raise _full() from None
-        except Busy:
-            raise Problem(409, "CONFLICT", "Others change the same snippets; nothing was taken.") from None
 
     async def read(self, principal: Caller, snippet_id: str) -> Json:
         return _answered(await self._found(principal, snippet_id))
 
     async def put(self, principal: Caller, snippet_id: str, body: SnippetBody, if_match: IfMatch = None) -> Json:
         before = await self._found(principal, snippet_id)
-        _check_tag(before, if_match)
+        check_if_match(before.version, if_match)
         now = self.clock.now()
         after = changed(before, _drafted(body), to_timestamp(now))
         if after is not before:
             try:
-                await self.store.put(after, _actor(principal), now)
+                await self.store.put(after, principal.actor, now)
             except NameTaken:
                 raise _name_taken() from None
             except Stale:
-                raise _stale() from None
+                raise stale() from None
         return _answered(after)
 
     async def delete(self, principal: Caller, snippet_id: str, if_match: IfMatch = None) -> Response:
         snippet = await self._found(principal, snippet_id)
-        _check_tag(snippet, if_match)
+        check_if_match(snippet.version, if_match)
         try:
-            await self.store.remove(snippet, _actor(principal), self.clock.now())
+            await self.store.remove(snippet, principal.actor, self.clock.now())
         except Stale:
-            raise _stale() from None
+            raise stale() from None
         return Response(status_code=204)
 
     async def render(self, principal: Caller, snippet_id: str, body: RenderBody) -> Json:
@@ -159,7 +119,7 @@ class SnippetRoutes:
         return snippet
 
     async def _contact(self, principal: Principal, ident: str) -> Contact:
-        contact = await self.contacts.find(principal.workspace, ident)
+        contact = await self.contacts.contact(principal.workspace, ident)
         if contact is None:
             raise not_found("There is no such contact, or it isn't known here yet: try again in a moment.")
         return contact
@@ -170,11 +130,7 @@ def shown(snippet: Snippet) -> dict[str, Any]:
 
 
 def _answered(snippet: Snippet, status: int = 200) -> Json:
-    return Json(shown(snippet), status, {"ETag": f'"{snippet.version}"'})
-
-
-def _actor(principal: Principal) -> str:
-    return f"agent:{principal.member_id}"
+    return Json(shown(snippet), status, etag(snippet.version))
 
 
 def _drafted(body: SnippetBody) -> Draft:
@@ -196,32 +152,8 @@ def _shown_rendering(rendered: Rendered, contact: Contact) -> Json:
     return Json({"text": rendered.text, "variables": variables, "contact_version": contact.version})
 
 
-def _check_tag(snippet: Snippet, if_match: str | None) -> None:
-    """RFC 9110 section 13.1.1; without the header the last writer wins."""
-    if if_match is None or if_match.strip() == "*":
-        return
-    tags = [match and int(match[1]) for match in map(_TAG.fullmatch, map(str.strip, if_match.split(",")))]
-    if snippet.version not in tags:
-        raise _stale()
-
-
-async def _csv(request: Request) -> bytes:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "text/csv":
-        raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send the file as `text/csv`.")
-    return await request.body()
-
-
-def _shown_faults(sheet: interchange.Sheet) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(fault) for fault in sheet.faults]
-
-
-def _full() -> Problem:
+def full() -> Problem:
     return Problem(409, "LIMIT_REACHED", f"A workspace has at most {MOST:,} snippets.")
-
-
-def _stale() -> Problem:
-    return Problem(412, "PRECONDITION_FAILED", "The snippet was changed since you read it.")
 
 
 def _name_taken() -> Problem:

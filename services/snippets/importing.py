@@ -1,12 +1,15 @@
 """Taking a whole file of snippets: rows whose name is there change that snippet, others are added. All or nothing."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
+from typing import Literal
 
 from services.snippets.interchange import Row
 from services.snippets.shelf import Draft, Snippet, changed
-from services.snippets.store import NameTaken, SnippetStore, Stale
+from services.snippets.store import NameTaken, SnippetStore, Stale, Writing
 from shared.contracts.times import to_timestamp
 
 TRIES = 5
@@ -25,6 +28,22 @@ class Busy(Exception):
     """Others keep changing the same snippets."""
 
 
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Rows; `total` None: not known yet."""
+
+    phase: Literal["reading", "writing"]
+    done: int
+    total: int | None
+
+
+Tell = Callable[[Progress], None]
+
+
+def silent(progress: Progress) -> None:
+    """Nobody wants to know."""
+
+
 class Importer:
     def __init__(self, store: SnippetStore) -> None:
         self._store = store
@@ -38,16 +57,22 @@ class Importer:
         updated = [after for before, draft in pairs if (after := changed(before, draft, time)) is not before]
         return Plan(added, updated, len(pairs) - len(updated))
 
-    async def take(self, workspace: str, rows: list[Row], actor: str, at: datetime) -> Plan:
+    async def take(self, workspace: str, rows: list[Row], actor: str, at: datetime, tell: Tell = silent) -> Plan:
         """Full, Busy: nothing was taken."""
         for _ in range(TRIES):
             plan = await self.plan(workspace, rows, at)
+            total = len(plan.added) + len(plan.updated)
+            write = Writing(actor, at, partial(_tell_writing, tell, total))
             try:
-                await self._store.take(workspace, (plan.added, plan.updated), actor, at)
+                await self._store.take(workspace, (plan.added, plan.updated), write)
             except (Stale, NameTaken):  # changed since the plan was made
                 continue
             return plan
         raise Busy
+
+
+def _tell_writing(tell: Tell, total: int, done: int) -> None:
+    tell(Progress("writing", done, total))
 
 
 def _new(workspace: str, draft: Draft, time: str) -> Snippet:

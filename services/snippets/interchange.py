@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -14,6 +14,7 @@ from services.snippets.shelf import MOST, Draft, Snippet, drafted
 COLUMNS = ("name", "message", "theme", "missing")
 REQUIRED = ("name", "message")
 MOST_FAULTS = 100
+TOLD_EVERY = 500
 FALLBACK = "fallback:"
 
 
@@ -41,8 +42,8 @@ class Sheet:
     faults: list[Fault]
 
 
-def read(content: bytes) -> Sheet:
-    """Never raises: whatever the bytes are, the faults say what to mend."""
+def read(content: bytes, tell: Callable[[int], None] = lambda rows: None) -> Sheet:
+    """Never raises: whatever the bytes are, the faults say what to mend. `tell`: how many rows were read."""
     rows: list[Row] = []
     faults: list[Fault] = []
     names: dict[str, int] = {}
@@ -53,6 +54,8 @@ def read(content: bytes) -> Sheet:
                 found = _once(found, names)
             if isinstance(found, Row):
                 rows.append(found)
+                if not len(rows) % TOLD_EVERY:
+                    tell(len(rows))
             else:
                 faults += found
     except UnicodeDecodeError as error:

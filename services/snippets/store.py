@@ -5,10 +5,10 @@ shelf's `revision` rises with every change, so that whoever keeps a copy knows w
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
-from weakref import WeakValueDictionary
 
 from services.snippets.core import Fallback, Missing
 from services.snippets.shelf import MOST, Draft, Snippet, removed, saved
@@ -20,6 +20,7 @@ from shared.runtime.mongo import Document, IndexModel, Mongo, PyMongoError, Sess
 from shared.runtime.outbox import Outbox, pending_entries
 from shared.runtime.records import Outgoing
 from shared.runtime.tasks import ended
+from shared.runtime.turns import Turns
 
 SNIPPETS = "snippets"
 SHELVES = "shelves"
@@ -27,6 +28,7 @@ KEEP_REMOVED = timedelta(days=30)
 """A removed snippet's document waits so long, in case its event couldn't be published yet."""
 
 TELL_AT_ONCE = 20
+WRITTEN_AT_ONCE = 500
 
 INDEXES = (
     IndexModel(
@@ -51,6 +53,18 @@ class Stale(Exception):
     """It was changed, or removed, since it was read."""
 
 
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Of many at once: who writes and when, and whom to tell how many are written."""
+
+    actor: str
+    at: datetime
+    tell: Callable[[int], None]
+
+    def pending(self, snippet: Snippet) -> list[Document]:
+        return _pending(saved(snippet, self.actor), self.at)
+
+
 class SnippetStore:
     """Component (it makes its indexes). Every query names the workspace."""
 
@@ -59,7 +73,7 @@ class SnippetStore:
         self._outbox = outbox
         self._snippets = mongo.db[SNIPPETS]
         self._shelves = mongo.db[SHELVES]
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
         self._telling: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -101,7 +115,7 @@ class SnippetStore:
 
     async def put(self, snippet: Snippet, actor: str, at: datetime) -> None:
         """The version after the one that is there. NameTaken, Stale."""
-        change = [_change(snippet, actor, at)]
+        change = [_change(snippet, _pending(saved(snippet, actor), at))]
 
         async def work(session: Session) -> None:
             done = await self._checked(self._snippets.bulk_write(change, session=session), NameTaken)
@@ -128,24 +142,25 @@ class SnippetStore:
 
         await self._in_turn(snippet, work)
 
-    async def take(
-        self, workspace: str, snippets: tuple[list[Snippet], list[Snippet]], actor: str, at: datetime
-    ) -> None:
+    async def take(self, workspace: str, snippets: tuple[list[Snippet], list[Snippet]], writing: Writing) -> None:
         """New ones and next versions, all or none. NameTaken, Stale, Full. Their events follow in the background."""
         added, updated = snippets
-        rows = [_document(one) | {"pending": _pending(saved(one, actor), at)} for one in added]
-        changes = [_change(one, actor, at) for one in updated]
 
         async def work(session: Session) -> None:
             await self._make_room(workspace, session, len(added))
-            if rows:
+            for at in range(0, len(added), WRITTEN_AT_ONCE):
+                part = added[at : at + WRITTEN_AT_ONCE]
+                rows = [_document(one) | {"pending": writing.pending(one)} for one in part]
                 await self._checked(self._snippets.insert_many(rows, session=session), NameTaken)
-            if changes:
+                writing.tell(at + len(part))
+            for at in range(0, len(updated), WRITTEN_AT_ONCE):
+                changes = [_change(one, writing.pending(one)) for one in updated[at : at + WRITTEN_AT_ONCE]]
                 done = await self._checked(self._snippets.bulk_write(changes, session=session), NameTaken)
                 if done.matched_count != len(changes):
                     raise Stale
+                writing.tell(len(added) + at + len(changes))
 
-        async with self._turns.setdefault(workspace, asyncio.Lock()):
+        async with self._turns.of(workspace):
             await self._mongo.transaction(work)
         task = asyncio.create_task(self._tell([document_key(workspace, one.id) for one in (*added, *updated)]))
         self._telling.add(task)
@@ -164,7 +179,7 @@ class SnippetStore:
 
     async def _in_turn(self, snippet: Snippet, work: Any) -> None:
         """One change of a shelf at a time here: between replicas the transactions find out."""
-        async with self._turns.setdefault(snippet.workspace, asyncio.Lock()):
+        async with self._turns.of(snippet.workspace):
             await self._mongo.transaction(work)
         await self._outbox.flush(SNIPPETS, document_key(snippet.workspace, snippet.id))
 
@@ -191,11 +206,10 @@ def _there(workspace: str, ident: str) -> Document:
     return {"_id": document_key(workspace, ident), "workspace": workspace, "name_key": {"$type": "string"}}
 
 
-def _change(snippet: Snippet, actor: str, at: datetime) -> UpdateOne:
+def _change(snippet: Snippet, pending: list[Document]) -> UpdateOne:
     """To this version from the one before."""
     where = _there(snippet.workspace, snippet.id) | {"version": snippet.version - 1}
-    told = {"pending": {"$each": _pending(saved(snippet, actor), at)}}
-    return UpdateOne(where, {"$set": _document(snippet), "$push": told})
+    return UpdateOne(where, {"$set": _document(snippet), "$push": {"pending": {"$each": pending}}})
 
 
 def _pending(event: CloudEvent, at: datetime) -> list[Document]:

@@ -9,7 +9,17 @@ from typing import Any, Literal
 import pydantic_core
 from pydantic import Field
 
-from shared.contracts.resources import Attachment, BotState, Contact, Member, Message, MessageStatus, Presence, Snippet
+from shared.contracts.resources import (
+    Attachment,
+    BotState,
+    Contact,
+    LibraryFile,
+    Member,
+    Message,
+    MessageStatus,
+    Presence,
+    Snippet,
+)
 from shared.contracts.shape import MemberId, MessageId, Shape, Text, Uuid, Workspace
 from shared.contracts.times import Timestamp
 
@@ -161,6 +171,18 @@ class MediaRejected(Shape):
     code: str
 
 
+class FileAdded(Shape):
+    """A library file is ready to be attached, or its name or description changed."""
+
+    file: LibraryFile
+
+
+class FileRemoved(Shape):
+    """`file`: as it was last; `version` of the event is one more."""
+
+    file: LibraryFile
+
+
 class Typing(Shape):
     member: MemberId
 
@@ -196,6 +218,8 @@ EventData = (
     | SnippetRemoved
     | MediaReady
     | MediaRejected
+    | FileAdded
+    | FileRemoved
     | Typing
     | PresenceChanged
 )
@@ -227,6 +251,8 @@ EVENT_TYPES: MappingProxyType[str, type[Shape]] = MappingProxyType(
         "relaydesk.snippet.removed.v1": SnippetRemoved,
         "relaydesk.media.ready.v1": MediaReady,
         "relaydesk.media.rejected.v1": MediaRejected,
+        "relaydesk.file.added.v1": FileAdded,
+        "relaydesk.file.removed.v1": FileRemoved,
         "relaydesk.typing.v1": Typing,
         "relaydesk.presence.v1": PresenceChanged,
     }

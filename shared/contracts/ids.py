@@ -62,6 +62,11 @@ def inbound_media_id(conversation: str, external_id: str, index: int) -> str:
     return str(uuid5(UUID(conversation), canonical("media", external_id, index)))
 
 
+def object_key(workspace: str, sha256: str) -> str:
+    """Where S3 keeps a content that was checked; never changed, and the same content is there once."""
+    return f"{workspace}/{sha256}"
+
+
 def document_key(workspace: str, ident: str) -> str:
     """Key of a record and `_id` of a document: the workspace is part of it, so a foreign id simply does not exist."""
     return f"{workspace}:{ident}"

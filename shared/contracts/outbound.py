@@ -6,7 +6,7 @@ from pydantic import Field
 
 from shared.contracts.commands import SentAttachment
 from shared.contracts.inbound import InboundAttachment
-from shared.contracts.resources import Author, BotSettings, Contact, Message
+from shared.contracts.resources import Author, BotSettings, Contact, Media, Message
 from shared.contracts.shape import ExternalId, MessageId, Shape, Text, Uuid, Workspace
 from shared.contracts.times import Timestamp
 
@@ -64,6 +64,15 @@ class FetchMedia(Shape):
     requested_at: Timestamp
 
 
+class ProcessMedia(Shape):
+    """An upload is complete: check it, keep it, make its renditions; `media.ready` or `media.rejected` follows."""
+
+    type: Literal["ProcessMedia"] = "ProcessMedia"
+    workspace: Workspace
+    media_id: Uuid
+    requested_at: Timestamp
+
+
 class MediaReferenced(Shape):
     """An accepted message refers to these media: their objects must be kept."""
 
@@ -81,6 +90,14 @@ class ContactRecord(Shape):
     workspace: Workspace
     conversation_id: Uuid
     contact: Contact
+
+
+class MediaRecord(Shape):
+    """Row of the compacted topic `media`; readers keep the highest `media.version`."""
+
+    type: Literal["MediaRecord"] = "MediaRecord"
+    workspace: Workspace
+    media: Media
 
 
 class SealedSecret(Shape):
@@ -106,4 +123,4 @@ class ChannelRecord(Shape):
 
 
 Outbound = DeliverMessage | BotFence
-MediaJob = FetchMedia | MediaReferenced
+MediaJob = FetchMedia | ProcessMedia | MediaReferenced

@@ -13,6 +13,7 @@ AttachmentKind = Literal["image", "audio", "voice", "video", "file"]
 AttachmentStatus = Literal["pending", "ready", "rejected"]
 ConversationStatus = Literal["open", "closed"]
 MessageStatus = Literal["queued", "sent", "delivered", "read", "played", "failed", "unknown"]
+MediaState = Literal["uploading", "processing", "ready", "rejected"]
 Presence = Literal["online", "away", "offline"]
 Name = Annotated[str, StringConstraints(max_length=200)]
 
@@ -121,6 +122,49 @@ class Snippet(Shape):
     uses: int
     version: int
     updated_at: Timestamp
+
+
+class Rendition(Shape):
+    """One form of a media. `size` in bytes; `sha256`, of the content, in hex."""
+
+    name: Literal["original", "ogg", "m4a", "thumb"]
+    content_type: str
+    size: int
+    sha256: str
+
+
+class Media(Shape):
+    """A file on its way in, or kept. `code`: why it was rejected. `waveform`: 64 peaks from 0 to 1, of a recording.
+    `attachable`: replies may carry it; what was taken out of the library is not, though it stays where it was sent."""
+
+    id: Uuid
+    purpose: Literal["voice", "attachment"]
+    state: MediaState
+    code: str | None = None
+    content_type: str | None = None
+    filename: str | None = None
+    size: int | None = None
+    duration_s: float | None = None
+    waveform: tuple[float, ...] | None = None
+    renditions: tuple[Rendition, ...] = ()
+    attachable: bool
+    version: int
+
+
+class LibraryFile(Shape):
+    """A file of the workspace's library; replies attach it by its `media_id`. `code`: why it was rejected."""
+
+    id: Uuid
+    media_id: Uuid
+    name: str
+    description: str | None
+    content_type: str
+    size: int
+    state: MediaState
+    code: str | None = None
+    added_by: MemberId
+    added_at: Timestamp
+    version: int
 
 
 class BotSettings(Shape):

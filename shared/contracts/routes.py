@@ -63,6 +63,15 @@ ROUTES = (
     Route("PUT", "/v1/snippets/{snippet_id}", "snippets", WRITERS, "Change a snippet (`If-Match`)"),
     Route("DELETE", "/v1/snippets/{snippet_id}", "snippets", WRITERS, "Delete a snippet"),
     Route("POST", "/v1/snippets/{snippet_id}/render", "snippets", EVERYBODY, "Render a snippet for a contact"),
+    Route("GET", "/v1/media/{media_id}", "media", EVERYBODY, "Read what became of a media"),
+    Route("GET", "/v1/media/{media_id}/content", "media", EVERYBODY, "A signed URL to download it, 5 min"),
+    Route("GET", "/v1/files", "media", EVERYBODY, "List or search the file library"),
+    Route("POST", "/v1/files", "media", WRITERS, "Begin the upload of a library file"),
+    Route("GET", "/v1/files/{file_id}", "media", EVERYBODY, "Read a library file's data"),
+    Route("PATCH", "/v1/files/{file_id}", "media", WRITERS, "Rename or describe a library file (`If-Match`)"),
+    Route("DELETE", "/v1/files/{file_id}", "media", WRITERS, "Delete a library file; sent messages keep it"),
+    Route("POST", "/v1/files/{file_id}/complete", "media", WRITERS, "The upload is done: check it"),
+    Route("GET", "/v1/files/{file_id}/content", "media", EVERYBODY, "A signed URL to download it, 5 min"),
 )
 
 _SERVICE_OF: Mapping[str, str] = {

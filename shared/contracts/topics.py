@@ -116,7 +116,7 @@ _DECLARED = (
         6,
         "delete",
         WEEK,
-        ("FetchMedia", "TranscodeMedia", "MediaReferenced"),
+        ("FetchMedia", "ProcessMedia", "MediaReferenced"),
         ("routing", "media"),
         ("media",),
         dlq=True,
@@ -132,7 +132,7 @@ _DECLARED = (
         ("snippets",),
         dlq=True,
     ),
-    Topic(MEDIA, "media_id", 6, "compact", None, ("MediaRecord",), ("media",), ("gateway",)),
+    Topic(MEDIA, "media_id", 6, "compact", None, ("MediaRecord",), ("media",), ("gateway",), dlq=True),
     Topic(
         CHANNELS,
         "channel_id",

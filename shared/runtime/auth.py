@@ -40,6 +40,11 @@ class Principal:
     expires_at: datetime
     token: str = field(default="", repr=False, compare=False)
 
+    @property
+    def actor(self) -> str:
+        """As in the event attribute `actor`."""
+        return f"agent:{self.member_id}"
+
 
 class MemberDirectory(Protocol):
     async def effective(self, principal: Principal) -> Principal:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
-from weakref import WeakValueDictionary
 
 import structlog
 
@@ -23,6 +22,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Database, Document, IndexModel, ReturnDocument
 from shared.runtime.records import Outgoing
 from shared.runtime.tasks import ended
+from shared.runtime.turns import Turns
 
 LEASE_MS = 30_000
 SWEEP_EVERY_S = 60.0
@@ -79,7 +79,7 @@ class Outbox:
         self._metrics = metrics
         self._clock = clock or SystemClock()
         self._owner = uuid.uuid4().hex
-        self._locks: WeakValueDictionary[Turn, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -97,7 +97,7 @@ class Outbox:
         Transient or a MongoDB error: the change stands and its records go out with the next flush or sweep.
         """
         turn = Turn(collection, ident)
-        async with self._locks.setdefault(turn, asyncio.Lock()):
+        async with self._turns.of(turn):
             await self._drain(turn)
 
     async def sweep(self) -> int:

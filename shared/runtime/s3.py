@@ -4,12 +4,13 @@ Signed URLs are made without the network (the region is given) and carry the add
 """
 
 import asyncio
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, TypeVar
+from typing import BinaryIO, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import certifi
@@ -25,6 +26,8 @@ THREADS = 8
 CONNECT_S = 3.0
 READ_S = 15.0
 LIST_LIMIT = 1_000
+CHUNK = 256 * 1024
+PART = 16 << 20
 T = TypeVar("T")
 _MISSING = frozenset({"NoSuchKey", "NoSuchObject", "404"})
 _BUSY = frozenset({"SlowDown", "ServiceUnavailable", "InternalError", "RequestTimeout", "500", "502", "503", "504"})
@@ -50,6 +53,14 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Fetched:
+    """What was read: bytes, and their SHA-256 in hex."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Shown:
     """How a browser shall take a downloaded object: overrides whatever the store remembers."""
 
@@ -66,6 +77,12 @@ class ObjectStore(Protocol):
 
     async def get(self, key: str, limit: int) -> bytes:
         """The content, read once. ObjectMissing; ObjectTooLarge past `limit` bytes."""
+
+    async def put_file(self, key: str, file: BinaryIO, size: int, content_type: str) -> None:
+        """Write or overwrite with `size` bytes of an open file, from its beginning."""
+
+    async def get_file(self, key: str, limit: int, into: BinaryIO) -> Fetched:
+        """The content, read once, into an open file. ObjectMissing; ObjectTooLarge past `limit` bytes."""
 
     async def head(self, key: str) -> ObjectInfo:
         """ObjectMissing."""
@@ -113,6 +130,16 @@ class MinioStore:
     async def get(self, key: str, limit: int) -> bytes:
         return await self._call(lambda: self._read(key, limit), key)
 
+    async def put_file(self, key: str, file: BinaryIO, size: int, content_type: str) -> None:
+        def work() -> None:
+            file.seek(0)
+            self._client.put_object(self._bucket, key, file, size, content_type=content_type, part_size=PART)
+
+        await self._call(work)
+
+    async def get_file(self, key: str, limit: int, into: BinaryIO) -> Fetched:
+        return await self._call(lambda: self._copy(key, limit, into), key)
+
     async def head(self, key: str) -> ObjectInfo:
         found = await self._call(lambda: self._client.stat_object(self._bucket, key), key)
         return ObjectInfo(key, found.size or 0, found.content_type, found.etag or "", found.last_modified)
@@ -143,6 +170,24 @@ class MinioStore:
         if len(data) > limit:
             raise ObjectTooLarge(f"more than {limit} bytes")
         return data
+
+    def _copy(self, key: str, limit: int, into: BinaryIO) -> Fetched:
+        into.seek(0)
+        into.truncate()
+        digest, size = hashlib.sha256(), 0
+        answer = self._client.get_object(self._bucket, key)
+        try:
+            while chunk := answer.read(CHUNK):
+                size += len(chunk)
+                if size > limit:
+                    raise ObjectTooLarge(f"more than {limit} bytes")
+                digest.update(chunk)
+                into.write(chunk)
+        finally:
+            answer.close()
+            answer.release_conn()
+        into.flush()
+        return Fetched(size, digest.hexdigest())
 
     def _listed(self, prefix: str, after: str) -> Sequence[ObjectInfo]:
         found = []

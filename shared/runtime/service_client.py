@@ -10,6 +10,7 @@ from shared.runtime.problems import Problem, unavailable
 
 TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 4 << 20
+CHUNK = 64 * 1024
 
 
 class ServiceClient:
@@ -35,20 +36,46 @@ class ServiceClient:
             return content
         raise self._away()
 
+    async def find(self, path: str, token: str) -> bytes | None:
+        """The body of a 200, None for a 404. Problem 503 for anything else."""
+        status, content = await self._ask("GET", path, token)
+        if status == 200:
+            return content
+        if status == 404:
+            return None
+        raise self._away()
+
     async def post(self, path: str, token: str, body: Any) -> tuple[int, Any]:
         """The status, whatever it is, and its JSON. Problem 503 where there is no answer in time, or no JSON."""
         return await self._call("POST", path, token, json=body)
 
     async def _call(self, method: str, path: str, token: str, **options: Any) -> tuple[int, Any]:
+        status, content = await self._ask(method, path, token, **options)
+        try:
+            return status, orjson.loads(content)
+        except ValueError:
+            raise self._away() from None
+
+    async def _ask(self, method: str, path: str, token: str, **options: Any) -> tuple[int, bytes]:
         assert self._session is not None, "not started"
         headers = {"Authorization": f"Bearer {token}"}
         try:
             async with self._session.request(
                 method, self._base_url + path, headers=headers, allow_redirects=False, **options
             ) as answer:
-                return answer.status, orjson.loads(await answer.content.read(MAX_ANSWER_BYTES))
-        except (aiohttp.ClientError, TimeoutError, ValueError):
+                return answer.status, await _content(answer)
+        except (aiohttp.ClientError, TimeoutError):
             raise self._away() from None
 
     def _away(self) -> Problem:
         return unavailable(f"The service {self._name} does not answer; nothing was changed.")
+
+
+async def _content(answer: aiohttp.ClientResponse) -> bytes:
+    """ClientPayloadError past the limit."""
+    content = bytearray()
+    async for chunk in answer.content.iter_chunked(CHUNK):
+        content += chunk
+        if len(content) > MAX_ANSWER_BYTES:
+            raise aiohttp.ClientPayloadError("the answer is too large")
+    return bytes(content)

@@ -23,7 +23,7 @@ _UUID = re.compile(UUID_PATTERN)
 class CommandRoutes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._replying = Replying(gateway.snippets)
+        self._replying = Replying(gateway.snippets, gateway.attaching)
 
     def add(self, app: FastAPI) -> None:
         of_conversation = "/v1/conversations/{conversation_id}"

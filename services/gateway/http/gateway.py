@@ -5,6 +5,7 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Query, Request
 
+from services.gateway.attaching import Attaching
 from services.gateway.bodies import MAX_SEQ, Body
 from services.gateway.channels import ChannelBots
 from services.gateway.commanding import Commander, checked_key, digest_of
@@ -41,6 +42,7 @@ class Gateway:
     commands: CommandStore
     bots: ChannelBots
     snippets: Snippets
+    attaching: Attaching
     stream: LiveStream
 
 

@@ -21,6 +21,8 @@ from shared.contracts.events import (
     ConversationRead,
     ConversationReopened,
     EventData,
+    FileAdded,
+    FileRemoved,
     MediaReady,
     MediaRejected,
     MemberUpdated,
@@ -83,7 +85,7 @@ def _changes(state: State, seq: int, data: EventData) -> dict[str, Any]:  # noqa
             raise ValueError(f"{type(data).__name__} changes no conversation")
         case ConversationRead() | MemberUpdated() | MediaReady() | MediaRejected() | Typing() | PresenceChanged():
             raise ValueError(f"{type(data).__name__} is not an event of routing")
-        case SnippetSaved() | SnippetRemoved():
+        case SnippetSaved() | SnippetRemoved() | FileAdded() | FileRemoved():
             raise ValueError(f"{type(data).__name__} is not an event of routing")
         case _:
             assert_never(data)

@@ -13,7 +13,7 @@ from shared.runtime.mongo import Driver, Mongo
 from shared.testing.api import Api
 from shared.testing.engines import drop_topics
 from tests.integration.gateway.installation import Installation, Place, Running, known
-from tests.integration.gateway.snippets_double import Snippets
+from tests.integration.gateway.neighbours import Neighbours
 
 PAGE = "<!doctype html><title>console</title>"
 
@@ -30,14 +30,14 @@ async def mongo(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix
 
 
 @pytest_asyncio.fixture(scope="package")
-async def snippets() -> AsyncIterator[Snippets]:
-    async with Snippets() as service:
+async def neighbours() -> AsyncIterator[Neighbours]:
+    async with Neighbours() as service:
         yield service
 
 
 @pytest_asyncio.fixture(scope="package")
 async def installation(
-    engines: Addresses, snippets: Snippets, tmp_path_factory: pytest.TempPathFactory
+    engines: Addresses, neighbours: Neighbours, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Installation]:
     """One for all tests here, routing running; they keep apart by workspace."""
     place = Place(engines, f"t{uuid.uuid4().hex[:10]}", tmp_path_factory.mktemp("gateway"))
@@ -46,7 +46,7 @@ async def installation(
     (pages / "index.html").write_text(PAGE)
     (pages / "scripts" / "main.js").write_text("export {}")
     (pages / ".secret").write_text("no")
-    installed = Installation(place, installation_secrets(place.folder / "data"), snippets.url)
+    installed = Installation(place, installation_secrets(place.folder / "data"), neighbours.url)
     await installed.start()
     await installed.start_routing()
     yield installed

@@ -69,10 +69,10 @@ class Running:
 class Installation:
     """`gateway()` starts one more replica. Tests keep apart by workspace."""
 
-    def __init__(self, place: Place, secrets: Secrets, snippets_url: str) -> None:
+    def __init__(self, place: Place, secrets: Secrets, neighbours_url: str) -> None:
         self.place = place
         self._secrets = secrets
-        self._snippets_url = snippets_url
+        self._neighbours_url = neighbours_url
         self._cursor_key = base64.b64encode(randomness.token_bytes(32)).decode()
         self._replicas = 0
         self._open = AsyncExitStack()
@@ -118,7 +118,8 @@ class Installation:
             "gateway_stream_port": 0,
             "gateway_read_model": read_model,
             "gateway_console": self.place.folder / "console",
-            "snippets_url": self._snippets_url,
+            "snippets_url": self._neighbours_url,
+            "media_url": self._neighbours_url,
         }
         running = Running(build_gateway(GatewaySettings.model_validate(self._common() | extra)))
         self._open.push_async_callback(running.stop)

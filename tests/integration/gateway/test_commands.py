@@ -9,7 +9,7 @@ from shared.contracts import topics
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from tests.integration.gateway.installation import Installation, known
-from tests.integration.gateway.snippets_double import Snippets
+from tests.integration.gateway.neighbours import Neighbours
 
 
 async def test_a_reply_answers_the_message_claims_and_is_read_by_its_writer_at_once(
@@ -133,33 +133,27 @@ async def test_odd_text_arrives_as_it_was_written(agent: Api, conversation: str)
     assert thread[-1]["data"]["message"]["text"] == text
 
 
-async def test_unknown_media_are_refused(agent: Api, conversation: str) -> None:
-    body = {"text": "look", "attachments": [{"media_id": str(uuid.uuid4())}]}
-    problem = await agent.refused("POST", f"/v1/conversations/{conversation}/messages", 422, "UNKNOWN_MEDIA", body)
-    assert problem["errors"][0]["field"] == "attachments.0.media_id"
-
-
-async def test_a_snippet_is_rendered_once_for_a_key(agent: Api, conversation: str, snippets: Snippets) -> None:
+async def test_a_snippet_is_rendered_once_for_a_key(agent: Api, conversation: str, neighbours: Neighbours) -> None:
     path, key = f"/v1/conversations/{conversation}/messages", {"Idempotency-Key": uuid.uuid4().hex}
     first = await agent.call("POST", path, {"snippet_id": "greeting"}, key)
     assert first.status == 201 and first.body["text"].startswith("Hello Ada, take ")
-    rendered = snippets.rendered
+    rendered = neighbours.rendered
     again = await agent.call("POST", path, {"snippet_id": "greeting"}, key)
-    assert (again.status, again.body["text"], snippets.rendered) == (201, first.body["text"], rendered)
+    assert (again.status, again.body["text"], neighbours.rendered) == (201, first.body["text"], rendered)
 
 
 async def test_a_snippet_that_cannot_be_rendered_sends_nothing(
-    installation: Installation, agent: Api, conversation: str, workspace: str, snippets: Snippets
+    installation: Installation, agent: Api, conversation: str, workspace: str, neighbours: Neighbours
 ) -> None:
     path = f"/v1/conversations/{conversation}/messages"
     await agent.refused("POST", path, 404, "NOT_FOUND", {"snippet_id": "../../v1/me"})
     problem = await agent.refused("POST", path, 409, "MISSING_VALUE", {"snippet_id": "lacking"})
     assert problem["variables"] == ["contact.email"]
-    snippets.away = True
+    neighbours.away = True
     try:
         await agent.refused("POST", path, 503, "UNAVAILABLE", {"snippet_id": "greeting"})
     finally:
-        snippets.away = False
+        neighbours.away = False
     assert await installation.db["commands"].count_documents({"workspace": workspace}) == 0
 
 

@@ -1,6 +1,7 @@
 """Snippets as CSV over HTTP: all or nothing."""
 
 import asyncio
+import json
 import uuid
 from typing import Any
 
@@ -92,3 +93,37 @@ async def test_files_taken_at_the_same_time_are_taken_whole_or_not_at_all(
     )
     assert sorted(status for status, _ in answers) == [200, 200, 409, 409]
     assert (await manager.ok("GET", "/v1/snippets?limit=1"))["total"] == MOST - 50
+
+
+async def test_a_long_import_says_how_far_it_is(
+    installation: Installation, base: str, manager: Api, workspace: str
+) -> None:
+    text = HEADER + "".join(f"name {number},text,,\n" for number in range(1_200))
+    lines = await streamed(installation, base, workspace, text)
+    progress = [line["progress"] for line in lines[:-1]]
+    assert [(one["phase"], one["done"], one["total"]) for one in progress] == [
+        ("reading", 500, None),
+        ("reading", 1_000, None),
+        ("writing", 500, 1_200),
+        ("writing", 1_000, 1_200),
+        ("writing", 1_200, 1_200),
+    ]
+    assert lines[-1] == {"result": {"rows": 1_200, "added": 1_200, "updated": 0, "unchanged": 0, "errors": []}}
+    assert (await manager.ok("GET", "/v1/snippets?limit=1"))["total"] == 1_200
+
+
+async def test_a_long_import_that_is_refused_says_so_in_its_last_line(
+    installation: Installation, base: str, manager: Api, workspace: str
+) -> None:
+    (line,) = await streamed(installation, base, workspace, HEADER + "a,$contact.shoe,,\n")
+    assert (line["problem"]["status"], line["problem"]["code"]) == (422, "INVALID")
+    assert (await manager.ok("GET", "/v1/snippets"))["total"] == 0
+
+
+async def streamed(installation: Installation, base: str, workspace: str, text: str) -> list[dict[str, Any]]:
+    headers = {"Authorization": f"Bearer {installation.token('manager', workspace)}", "Content-Type": "text/csv"}
+    headers["Accept"] = "application/x-ndjson"
+    url = f"{base}/v1/snippets/import?dry_run=false"
+    async with aiohttp.ClientSession() as session, session.post(url, data=text.encode(), headers=headers) as answer:
+        assert (answer.status, answer.headers["Content-Type"]) == (200, "application/x-ndjson")
+        return [json.loads(line) async for line in answer.content]

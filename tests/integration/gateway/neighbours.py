@@ -1,22 +1,26 @@
-"""A snippets service with two snippets: one renders, one lacks a value; it can be away."""
+"""The services that the gateway asks: snippets with two of them (one renders, one lacks a value), and media."""
 
 from types import TracebackType
+from typing import Any
 
 from aiohttp import web
 
 
-class Snippets:
-    """`async with`: listens on a free port; `away` answers 500."""
+class Neighbours:
+    """`async with`: listens on a free port; `away` answers 500. `media`: what it answers, by id; others are 404."""
 
     def __init__(self) -> None:
         self.rendered = 0
         self.away = False
+        self.media: dict[str, dict[str, Any]] = {}
+        self.asked: list[str] = []
         app = web.Application()
         app.add_routes([web.post("/v1/snippets/{snippet_id}/render", self._render)])
+        app.add_routes([web.get("/v1/media/{media_id}", self._media)])
         self._runner = web.AppRunner(app)
         self.url = ""
 
-    async def __aenter__(self) -> "Snippets":
+    async def __aenter__(self) -> "Neighbours":
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
@@ -48,3 +52,11 @@ class Snippets:
                 return web.json_response(problem, status=409)
             case _:
                 return web.json_response({"code": "NOT_FOUND", "detail": "No."}, status=404)
+
+    async def _media(self, request: web.Request) -> web.Response:
+        assert request.headers["Authorization"].startswith("Bearer ")
+        self.asked.append(request.match_info["media_id"])
+        if self.away:
+            return web.json_response({"code": "INTERNAL"}, status=500)
+        found = self.media.get(request.match_info["media_id"])
+        return web.json_response(found or {"code": "NOT_FOUND"}, status=200 if found else 404)

@@ -1,0 +1,84 @@
+"""Starts the process that checks a file, and makes a verdict of however it ends."""
+
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import IO, Annotated, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from shared.runtime.faults import Transient
+
+PROGRAM = "services.media.inspecting.program"
+WALL_S = 60.0
+MAX_ANSWER = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`code` None: it may be kept. `detail` is for our logs."""
+
+    code: str | None = None
+    detail: str = ""
+    duration_s: float | None = None
+
+
+class _Answer(BaseModel):
+    code: Literal["TYPE_MISMATCH", "UNREADABLE", "TOO_COMPLEX", "UNSAFE_ARCHIVE"] | None = None
+    detail: Annotated[str, Field(max_length=200)] = ""
+    duration_s: Annotated[float, Field(ge=0, le=10**6)] | None = None
+
+
+class Sandbox:
+    """`environment`: all that the process gets to know; `wall_s`: how long it may take."""
+
+    def __init__(self, environment: Mapping[str, str], wall_s: float = WALL_S, program: str = PROGRAM) -> None:
+        self._environment = environment
+        self._wall_s = wall_s
+        self._program = program
+
+    async def inspect(self, file: IO[bytes], content_type: str) -> Verdict:
+        """Of an open file, from its beginning. A crash, a hang or a bomb is a verdict, too. Transient where no process
+        can be started."""
+        file.seek(0)
+        with tempfile.TemporaryFile() as answer:  # a pipe that nobody reads on would keep the process's end from us
+            status = await self._ended(file, answer, content_type)
+            answer.seek(0)
+            return _verdict(status, answer.read(MAX_ANSWER))
+
+    async def _ended(self, file: IO[bytes], answer: IO[bytes], content_type: str) -> int | None:
+        """The exit status; None where it took too long."""
+        command = (sys.executable, "-P", "-m", self._program, content_type)
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=file, stdout=answer, stderr=asyncio.subprocess.DEVNULL, env=dict(self._environment)
+            )
+        except OSError as error:
+            raise Transient(f"no process for checking a file: {type(error).__name__}") from None
+        try:
+            async with asyncio.timeout(self._wall_s):
+                return await process.wait()
+        except TimeoutError:
+            return None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+
+
+def _verdict(status: int | None, said: bytes) -> Verdict:
+    """Whatever reads hostile files may be theirs by now: its answer is checked like anything from outside."""
+    if status is None:
+        return Verdict("TOO_COMPLEX", "not checked in time")
+    if status in (-signal.SIGXCPU, -signal.SIGKILL):
+        return Verdict("TOO_COMPLEX", "more CPU or memory than allowed")
+    try:
+        answer = _Answer.model_validate_json(said) if status == 0 else None
+    except ValidationError:
+        answer = None
+    if answer is None:
+        return Verdict("UNREADABLE", f"checking it ended with {status}")
+    return Verdict(answer.code, answer.detail, answer.duration_s)

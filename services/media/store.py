@@ -1,0 +1,251 @@
+"""`media`: one document each, what is told of it inside until it is published; `accounts`: bytes of each workspace.
+
+A change that alters what a workspace is charged changes both in one transaction. `job` is the work that is due, claimed
+by compare-and-set: a claim that isn't renewed runs out, and another worker takes it.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from services.media.core import Media
+from services.media.documents import document_of, media_of
+from services.media.telling import events, record
+from shared.contracts.ids import document_key
+from shared.contracts.times import to_timestamp
+from shared.contracts.topics import MEDIA, WORKSPACE_EVENTS
+from shared.contracts.wire import encode
+from shared.runtime.folding import folded
+from shared.runtime.mongo import (
+    Document,
+    IndexModel,
+    Mongo,
+    PyMongoError,
+    ReturnDocument,
+    Session,
+    is_duplicate,
+)
+from shared.runtime.outbox import Outbox, pending_entries
+from shared.runtime.records import Outgoing
+from shared.runtime.turns import Turns
+
+MEDIA_DOCUMENTS = "media"
+ACCOUNTS = "accounts"
+KEEP_GONE = timedelta(days=7)
+"""So long a document waits in case its last record couldn't be published."""
+
+_LISTED = {"library.added_at": {"$type": "date"}, "removed": False, "gone": False}
+
+INDEXES = (
+    IndexModel(
+        [("workspace", 1), ("library.added_at", -1), ("id", -1)],
+        name="library",
+        partialFilterExpression={"library.added_at": {"$type": "date"}},
+    ),
+    IndexModel("look_at", name="ripe", partialFilterExpression={"look_at": {"$type": "date"}}),
+    IndexModel("job.due_at", name="jobs", sparse=True),
+    IndexModel("upload", name="uploads", sparse=True),
+    IndexModel("objects", name="objects", sparse=True),
+    IndexModel("gone_at", name="gone", expireAfterSeconds=int(KEEP_GONE.total_seconds())),
+)
+
+
+class Stale(Exception):
+    """It was changed since it was read."""
+
+
+class QuotaExceeded(Exception):
+    """The workspace's storage has no room for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A job that is ours until it isn't renewed. `upload`: the key of the uploaded object."""
+
+    media: Media
+    upload: str
+    tries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A page of the library: what has all words of `query`, in one of `states`, newest first, behind `after`."""
+
+    query: str
+    states: tuple[str, ...]
+    limit: int
+    after: tuple[datetime, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is written besides: `job` begins one, `owner` ends the one that he has; `more` is published, too."""
+
+    actor: str
+    at: datetime
+    job: bool = False
+    owner: str | None = None
+    more: Sequence[Outgoing] = ()
+
+
+class MediaStore:
+    """Component (it makes its indexes). Every query of a member names the workspace."""
+
+    def __init__(self, mongo: Mongo, outbox: Outbox, quota: int) -> None:
+        self._mongo = mongo
+        self._outbox = outbox
+        self._quota = quota
+        self._media = mongo.db[MEDIA_DOCUMENTS]
+        self._accounts = mongo.db[ACCOUNTS]
+        self._turns = Turns()
+
+    async def start(self) -> None:
+        await self._media.create_indexes(list(INDEXES))
+
+    async def stop(self) -> None:
+        """Nothing to end."""
+
+    # members
+
+    async def find(self, workspace: str, ident: str) -> Media | None:
+        return await self._one(workspace, ident, {"gone": False})
+
+    async def find_file(self, workspace: str, ident: str) -> Media | None:
+        """None also for a media that has no place in the library (any more)."""
+        return await self._one(workspace, ident, _LISTED)
+
+    async def files(self, workspace: str, listing: Listing) -> list[Media]:
+        words = [{"library.search": {"$regex": re.escape(word)}} for word in folded(listing.query).split()]
+        wanted: Document = {"workspace": workspace, **_LISTED, "state": {"$in": listing.states}}
+        if words:
+            wanted["$and"] = words
+        if listing.after is not None:
+            at, ident = listing.after
+            earlier: Document = {"library.added_at": {"$lt": at}}
+            wanted["$or"] = [earlier, {"library.added_at": at, "id": {"$lt": ident}}]
+        order = [("library.added_at", -1), ("id", -1)]
+        return [media_of(row) for row in await self._media.find(wanted).sort(order).limit(listing.limit).to_list(None)]
+
+    async def begin(self, media: Media, upload: str, at: datetime) -> None:
+        """QuotaExceeded. `upload`: the key that its bytes will come to."""
+        told = pending_entries([_row(media)], at)
+        document = document_of(media) | {"upload": upload, "pending": told}
+
+        async def work(session: Session) -> None:
+            await self._charge(media.workspace, media.charged, session)
+            await self._media.insert_one(document, session=session)
+
+        await self._in_turn(media, work)
+
+    async def expect(self, media: Media, fetch: Document, at: datetime) -> None:
+        """A file at a channel's side, to be fetched. Repeatable. Nobody asks a customer for room."""
+        told = pending_entries([_row(media)], at)
+        try:
+            await self._media.insert_one(document_of(media) | {"fetch": fetch, "pending": told})
+        except PyMongoError as error:
+            if not is_duplicate(error):
+                raise
+        await self._outbox.flush(MEDIA_DOCUMENTS, document_key(media.workspace, media.id))
+
+    async def upload_of(self, media: Media) -> str | None:
+        found = await self._media.find_one(_there(media.workspace, media.id), {"upload": 1})
+        return found.get("upload") if found else None
+
+    async def change(self, before: Media, after: Media, change: Change) -> None:
+        """To the next version. Stale: somebody else was quicker, or the job is no longer the owner's."""
+        where = _there(before.workspace, before.id) | {"version": before.version}
+        if change.owner is not None:
+            where["job.owner"] = change.owner
+        update = _update(before, after, change)
+        owed = after.charged - before.charged
+
+        async def work(session: Session) -> None:
+            if not (await self._media.update_one(where, update, session=session)).matched_count:
+                raise Stale
+            if owed:
+                await self._accounts.update_one({"_id": after.workspace}, {"$inc": {"used": owed}}, session=session)
+
+        await self._in_turn(after, work)
+
+    # workers
+
+    async def claim(self, owner: str, now: datetime, until: datetime) -> Claimed | None:
+        """The job that has been due for longest, of those that nobody is at."""
+        found = await self._media.find_one_and_update(
+            {"job.due_at": {"$lte": now}, "$or": [{"job.until": None}, {"job.until": {"$lte": now}}]},
+            {"$set": {"job.owner": owner, "job.until": until}, "$inc": {"job.tries": 1}},
+            sort=[("job.due_at", 1)],
+            return_document=ReturnDocument.AFTER,
+        )
+        return Claimed(media_of(found), found["upload"], found["job"]["tries"]) if found else None
+
+    async def renew(self, media: Media, owner: str, until: datetime) -> bool:
+        """Whether the job still is the owner's."""
+        where = {"_id": document_key(media.workspace, media.id), "job.owner": owner}
+        return bool((await self._media.update_one(where, {"$set": {"job.until": until}})).matched_count)
+
+    async def put_off(self, media: Media, owner: str, due_at: datetime) -> None:
+        where = {"_id": document_key(media.workspace, media.id), "job.owner": owner}
+        await self._media.update_one(where, {"$set": {"job.due_at": due_at, "job.owner": None, "job.until": None}})
+
+    async def ripe(self, now: datetime, limit: int) -> list[Media]:
+        """Those that time has changed."""
+        found = self._media.find({"look_at": {"$lte": now}}).sort("look_at", 1).limit(limit)
+        return [media_of(row) for row in await found.to_list(None)]
+
+    async def awaited(self, uploads: Sequence[str]) -> set[str]:
+        """Of these keys, those that an upload or a job still needs."""
+        wanted = {"upload": {"$in": list(uploads)}, "state": {"$in": ["uploading", "processing"]}}
+        return {row["upload"] for row in await self._media.find(wanted, {"upload": 1}).to_list(None)}
+
+    async def referred(self, key: str) -> bool:
+        """Whether any media has this object."""
+        return await self._media.find_one({"objects": key}, {"_id": 1}) is not None
+
+    async def _one(self, workspace: str, ident: str, where: Document) -> Media | None:
+        found = await self._media.find_one(_there(workspace, ident) | where)
+        return media_of(found) if found else None
+
+    async def _charge(self, workspace: str, size: int, session: Session) -> None:
+        """An account that has no room doesn't match, and its upsert finds that it is there."""
+        if size > self._quota:
+            raise QuotaExceeded
+        room = {"_id": workspace, "used": {"$lte": self._quota - size}}
+        try:
+            await self._accounts.update_one(room, {"$inc": {"used": size}}, upsert=True, session=session)
+        except PyMongoError as error:
+            if is_duplicate(error):
+                raise QuotaExceeded from None
+            raise
+
+    async def _in_turn(self, media: Media, work: Any) -> None:
+        """One change of an account at a time here: between replicas the transactions find out."""
+        async with self._turns.of(media.workspace):
+            await self._mongo.transaction(work)
+        await self._outbox.flush(MEDIA_DOCUMENTS, document_key(media.workspace, media.id))
+
+
+def _there(workspace: str, ident: str) -> Document:
+    return {"_id": document_key(workspace, ident), "workspace": workspace}
+
+
+def _row(media: Media) -> Outgoing:
+    return Outgoing(MEDIA, media.id, None if media.gone else encode(record(media)))
+
+
+def _update(before: Media, after: Media, change: Change) -> Document:
+    """Sets the document, begins or ends its job, and keeps what is told of it."""
+    told = [_row(after), *change.more]
+    for event in events(before, after, change.actor, to_timestamp(change.at)):
+        told.append(Outgoing(WORKSPACE_EVENTS, event.workspace, event.encoded(), event.headers()))
+    values = document_of(after)
+    if change.job:
+        values["job"] = {"due_at": change.at, "owner": None, "until": None, "tries": 0}
+    if after.gone:
+        values["gone_at"] = change.at
+    update: Document = {"$set": values, "$push": {"pending": {"$each": pending_entries(told, change.at)}}}
+    if after.state != "processing":
+        update["$unset"] = {"job": ""}
+    return update

@@ -1,0 +1,95 @@
+"""What time does: uploads that nobody completed end, what was refused is forgotten, what nobody refers to is deleted.
+
+All of it is repeatable, and any number of replicas may do it at once.
+"""
+
+import asyncio
+
+import structlog
+
+from services.media.core import UPLOAD_LASTS, Media, looked_at
+from services.media.keeping import Keeper
+from services.media.store import Change, MediaStore, Stale
+from services.media.uploading import INCOMING
+from shared.contracts.ids import object_key
+from shared.runtime.clock import Clock
+from shared.runtime.engine_errors import is_away
+from shared.runtime.metrics import Metrics
+from shared.runtime.s3 import ObjectInfo, ObjectStore
+from shared.runtime.tasks import ended
+
+log = structlog.stdlib.get_logger(__name__)
+
+EVERY_S = 60.0
+AT_ONCE = 200
+INCOMING_LASTS = 2 * UPLOAD_LASTS
+"""A signed URL can be used again until it expires: what comes after its upload was read lies here so long."""
+
+
+class Sweeper:
+    """Component: sweeps every minute."""
+
+    def __init__(self, store: MediaStore, objects: ObjectStore, keeper: Keeper, clock: Clock, metrics: Metrics) -> None:
+        self._store = store
+        self._objects = objects
+        self._keeper = keeper
+        self._clock = clock
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        await ended([self._task])
+
+    def progress(self) -> str | None:
+        """For liveness."""
+        return "nobody sweeps media" if self._task is not None and self._task.done() else None
+
+    async def sweep(self) -> None:
+        await self._media()
+        await self._uploads()
+        self._count("object", await self._keeper.sweep(self._clock.now()))
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.sweep()
+            except Exception as error:
+                if not is_away(error):
+                    log.exception("sweeping media failed")
+            await asyncio.sleep(EVERY_S)
+
+    async def _media(self) -> None:
+        now = self._clock.now()
+        while ripe := await self._store.ripe(now, AT_ONCE):
+            for media in ripe:
+                await self._look_at(media)
+
+    async def _look_at(self, media: Media) -> None:
+        now = self._clock.now()
+        after = looked_at(media, now)
+        if after.gone:
+            await self._keeper.let_go([object_key(media.workspace, one.sha256) for one in media.renditions], now)
+        try:
+            await self._store.change(media, after, Change("system", now))
+        except Stale:  # somebody was quicker; it is looked at again if it still is ripe
+            return
+        self._count("media", after.gone)
+
+    async def _uploads(self) -> None:
+        after = ""
+        while found := await self._objects.list(INCOMING, after):
+            after = found[-1].key
+            old = [one.key for one in found if self._is_old(one)]
+            for key in sorted(set(old) - await self._store.awaited(old)):
+                await self._objects.delete(key)
+                self._count("upload", 1)
+
+    def _is_old(self, upload: ObjectInfo) -> bool:
+        return upload.modified_at is not None and upload.modified_at < self._clock.now() - INCOMING_LASTS
+
+    def _count(self, what: str, number: int) -> None:
+        if number:
+            self._metrics.counter("media_swept", what=what).inc(number)

@@ -1,0 +1,256 @@
+"""Deaths, second owners and the passing of time, on real engines; each test has a database of its own."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest_asyncio
+
+from services.media.core import OBJECTS_LAST, UPLOAD_LASTS, Facts, Media, kept, removed
+from services.media.handlers import MediaJobs
+from services.media.store import Change, Stale
+from services.media.sweeping import INCOMING_LASTS
+from services.media.uploading import INCOMING, Announced
+from services.media.working import CLAIM_LASTS
+from shared.contracts.ids import object_key
+from shared.contracts.inbound import InboundAttachment
+from shared.contracts.outbound import FetchMedia, MediaReferenced
+from shared.contracts.shape import Shape
+from shared.contracts.wire import encode
+from shared.runtime.batches import Batch
+from shared.runtime.problems import Problem
+from shared.runtime.records import Record
+from shared.runtime.s3 import ObjectMissing
+from tests.integration.media.installation import QUOTA, Installation, Parts, fetch, manager_of, unique
+from tests.unit.media.files import png
+
+PICTURE = png(64)
+CONVERSATION = str(uuid.uuid4())
+MESSAGE = f"{CONVERSATION}-3"
+
+
+@pytest_asyncio.fixture
+async def parts(installation: Installation) -> AsyncIterator[Parts]:
+    async with installation.parts(uuid.uuid4().hex[:8]) as parts:
+        yield parts
+        for name in await parts.mongo.db.list_collection_names():
+            await parts.mongo.db.drop_collection(name)
+
+
+async def completed(parts: Parts, workspace: str, content: bytes = PICTURE) -> Media:
+    """Uploaded and due."""
+    member = manager_of(workspace)
+    upload = await parts.uploading.begin_file(member, Announced("a.png", "image/png", len(content)), None)
+    await fetch(upload.url, "PUT", content)
+    return await parts.uploading.complete(member, upload.media)
+
+
+async def ready(parts: Parts, workspace: str, content: bytes = PICTURE) -> Media:
+    media = await completed(parts, workspace, content)
+    assert await parts.worker().work()
+    return await known(parts, media)
+
+
+async def known(parts: Parts, media: Media) -> Media:
+    found = await parts.store.find(media.workspace, media.id)
+    assert found is not None
+    return found
+
+
+async def exists(parts: Parts, key: str) -> bool:
+    try:
+        await parts.objects.head(key)
+    except ObjectMissing:
+        return False
+    return True
+
+
+async def used_bytes(parts: Parts, workspace: str) -> int:
+    account = await parts.mongo.db.accounts.find_one({"_id": workspace})
+    return int(account["used"]) if account else 0
+
+
+def key_of(media: Media) -> str:
+    return object_key(media.workspace, media.renditions[0].sha256)
+
+
+async def test_a_job_whose_worker_died_is_done_by_another_when_the_claim_ran_out(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    now = parts.clock.now()
+    assert await parts.store.claim("dead", now, now + CLAIM_LASTS) is not None
+    assert not await parts.worker().work()
+    parts.clock.ahead += CLAIM_LASTS
+    assert await parts.worker().work()
+    assert (await known(parts, media)).state == "ready"
+    assert not await parts.worker().work()
+
+
+async def test_who_lost_the_job_writes_nothing_any_more(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    now = parts.clock.now()
+    zombie = await parts.store.claim("zombie", now, now + CLAIM_LASTS)
+    assert zombie is not None
+    after, _ = await parts.checking.checked(zombie)  # all but the outcome
+    parts.clock.ahead += CLAIM_LASTS
+    claimed = await parts.store.claim("heir", parts.clock.now(), parts.clock.now() + CLAIM_LASTS)
+    assert claimed is not None and claimed.tries == 2
+    assert not await parts.store.renew(media, "zombie", parts.clock.now() + CLAIM_LASTS)
+    with suppress(Stale):
+        await parts.store.change(media, after, Change("system", now, owner="zombie"))
+        raise AssertionError("the zombie's outcome was taken")
+    await parts.store.change(media, after, Change("system", now, owner="heir"))
+    assert await used_bytes(parts, media.workspace) == len(PICTURE)
+
+
+async def test_a_worker_that_is_stopped_gives_its_job_back_at_once(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    worker = parts.worker()
+    await worker.start()
+    await asyncio.sleep(0.02)
+    await worker.stop()
+    await parts.worker().work()
+    assert (await known(parts, media)).state == "ready"
+
+
+async def test_an_upload_is_read_once_and_gone_afterwards(parts: Parts) -> None:
+    media = await ready(parts, unique())
+    upload = await parts.store.upload_of(media)
+    assert upload is not None and not await exists(parts, upload)
+    assert await parts.objects.get(key_of(media), 1 << 20) == PICTURE
+
+
+async def test_a_file_that_was_removed_while_it_was_checked_stays_removed(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    now = parts.clock.now()
+    job = await parts.store.claim("slow", now, now + CLAIM_LASTS)
+    assert job is not None
+    await parts.store.change(media, removed(media, now), Change("agent:x", now))
+    after = kept(media, Facts(()), now)
+    with suppress(Stale):
+        await parts.store.change(media, after, Change("system", now, owner="slow"))
+        raise AssertionError("it was kept all the same")
+    assert await used_bytes(parts, media.workspace) == 0
+
+
+async def test_an_upload_that_was_never_completed_ends_and_frees_its_room(parts: Parts) -> None:
+    workspace = unique()
+    member = manager_of(workspace)
+    upload = await parts.uploading.begin_file(member, Announced("a.png", "image/png", QUOTA), None)
+    await parts.sweeper.sweep()
+    assert await used_bytes(parts, workspace) == QUOTA
+    parts.clock.ahead += UPLOAD_LASTS
+    with suppress(Problem):
+        await parts.uploading.complete(member, upload.media)
+        raise AssertionError("it was completed after its time")
+    await parts.sweeper.sweep()
+    media = await known(parts, upload.media)
+    assert (media.state, media.code) == ("rejected", "UPLOAD_EXPIRED")
+    assert await used_bytes(parts, workspace) == 0
+    parts.clock.ahead += timedelta(days=1, seconds=1)
+    await parts.sweeper.sweep()
+    assert await parts.store.find(workspace, media.id) is None
+
+
+async def test_what_was_uploaded_and_is_of_no_use_is_swept_and_what_a_job_needs_is_not(parts: Parts) -> None:
+    media = await ready(parts, unique())
+    upload = await parts.store.upload_of(media)
+    assert upload is not None
+    stray = INCOMING + str(uuid.uuid4())
+    for key in (upload, stray):
+        await parts.objects.put(key, b"later", "image/png")
+    waiting = await completed(parts, unique())
+    wanted = await parts.store.upload_of(waiting)
+    assert wanted is not None
+    await parts.sweeper.sweep()
+    assert [await exists(parts, key) for key in (upload, stray, wanted)] == [True, True, True]
+    parts.clock.ahead += INCOMING_LASTS + timedelta(minutes=1)
+    await parts.sweeper.sweep()
+    assert [await exists(parts, key) for key in (upload, stray, wanted)] == [False, False, True]
+
+
+async def test_objects_go_two_days_after_nobody_refers_to_them(parts: Parts) -> None:
+    workspace = unique()
+    media, twin = await ready(parts, workspace), await ready(parts, workspace)
+    assert key_of(media) == key_of(twin)
+    elsewhere = await ready(parts, unique())
+    now = parts.clock.now()
+    await parts.store.change(media, removed(media, now), Change("agent:x", now))
+    parts.clock.ahead += OBJECTS_LAST + timedelta(minutes=1)
+    await parts.sweeper.sweep()
+    assert await parts.store.find(workspace, media.id) is None
+    parts.clock.ahead += OBJECTS_LAST + timedelta(minutes=1)
+    await parts.sweeper.sweep()
+    assert await exists(parts, key_of(media)), "the twin has it"
+    assert await used_bytes(parts, workspace) == len(PICTURE)
+    now = parts.clock.now()
+    await parts.store.change(twin, removed(twin, now), Change("agent:x", now))
+    for left in (True, True, False):
+        assert await exists(parts, key_of(twin)) is left
+        parts.clock.ahead += OBJECTS_LAST + timedelta(minutes=1)
+        await parts.sweeper.sweep()
+    assert not await exists(parts, key_of(twin))
+    assert await exists(parts, key_of(elsewhere))
+    again = await ready(parts, workspace)
+    assert await parts.objects.get(key_of(again), 1 << 20) == PICTURE
+
+
+async def test_an_object_that_is_just_being_deleted_is_waited_for(parts: Parts) -> None:
+    workspace = unique()
+    media = await ready(parts, workspace)
+    await parts.mongo.db.objects.update_one({"_id": key_of(media)}, {"$set": {"deleting": True}})
+    other = await completed(parts, workspace)
+    assert await parts.worker().work()
+    assert (await known(parts, other)).state == "processing"
+    await parts.mongo.db.objects.delete_one({"_id": key_of(media)})
+    parts.clock.ahead += timedelta(minutes=2)
+    assert await parts.worker().work()
+    assert (await known(parts, other)).state == "ready"
+
+
+def batch(*jobs: Shape) -> Batch:
+    records = [
+        Record(topic="media.jobs", partition=0, offset=at, key=b"k", value=encode(job), headers={}, timestamp_ms=0)
+        for at, job in enumerate(jobs)
+    ]
+    return Batch(records, {})
+
+
+async def test_what_a_message_refers_to_is_kept_for_ever(parts: Parts) -> None:
+    media = await ready(parts, unique())
+    jobs = MediaJobs(parts.store, parts.worker(), parts.clock)
+    reference = MediaReferenced(
+        workspace=media.workspace, conversation_id=CONVERSATION, message_id=MESSAGE, media_id=media.id
+    )
+    foreign = reference.model_copy(update={"workspace": unique()})
+    await jobs.handle(batch(reference, reference, foreign))
+    sent = await known(parts, media)
+    assert (sent.used, sent.version) == (True, media.version + 1)
+    now = parts.clock.now()
+    await parts.store.change(sent, removed(sent, now), Change("agent:x", now))
+    for _ in range(3):
+        parts.clock.ahead += OBJECTS_LAST + timedelta(days=30)
+        await parts.sweeper.sweep()
+    assert await exists(parts, key_of(media))
+    assert (await known(parts, media)).state == "ready"
+
+
+async def test_what_a_channel_holds_for_us_is_noted_once(parts: Parts) -> None:
+    workspace, ident = unique(), str(uuid.uuid4())
+    attachment = InboundAttachment(media_id=ident, kind="image", url="https://files.example/a.png")
+    wanted = FetchMedia(
+        workspace=workspace,
+        channel_id="c",
+        conversation_id=CONVERSATION,
+        message_id=MESSAGE,
+        attachment=attachment,
+        requested_at="2026-11-24T09:30:00.000Z",
+    )
+    jobs = MediaJobs(parts.store, parts.worker(), parts.clock)
+    await jobs.handle(batch(wanted, wanted))
+    media = await parts.store.find(workspace, ident)
+    assert media is not None
+    assert (media.state, media.used, media.version) == ("processing", True, 1)
+    assert not replace(media, state="ready").removed
