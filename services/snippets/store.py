@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import structlog
+
 from services.snippets.core import Fallback, Missing
 from services.snippets.shelf import MOST, Draft, Snippet, removed, saved
 from shared.contracts.events import CloudEvent
@@ -22,12 +24,14 @@ from shared.runtime.records import Outgoing
 from shared.runtime.tasks import ended
 from shared.runtime.turns import Turns
 
+log = structlog.stdlib.get_logger(__name__)
+
 SNIPPETS = "snippets"
 SHELVES = "shelves"
 KEEP_REMOVED = timedelta(days=30)
 """A removed snippet's document waits so long, in case its event couldn't be published yet."""
 
-TELL_AT_ONCE = 20
+TELL_AT_ONCE = 100
 WRITTEN_AT_ONCE = 500
 
 INDEXES = (
@@ -164,13 +168,17 @@ class SnippetStore:
             await self._mongo.transaction(work)
         task = asyncio.create_task(self._tell([document_key(workspace, one.id) for one in (*added, *updated)]))
         self._telling.add(task)
-        task.add_done_callback(self._telling.discard)
+        task.add_done_callback(self._told)
+
+    def _told(self, task: "asyncio.Task[None]") -> None:
+        self._telling.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("an import's events are left to the sweep", reason=type(error).__name__)
 
     async def _tell(self, keys: list[str]) -> None:
         """Where it fails, the sweep goes on with it."""
         for at in range(0, len(keys), TELL_AT_ONCE):
-            part = keys[at : at + TELL_AT_ONCE]
-            await asyncio.gather(*(self._outbox.flush(SNIPPETS, key) for key in part), return_exceptions=True)
+            await self._outbox.flush_all(SNIPPETS, keys[at : at + TELL_AT_ONCE])
 
     async def used(self, snippet: Snippet, at: datetime) -> None:
         """Count a rendering; no new version."""

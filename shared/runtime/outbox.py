@@ -10,6 +10,7 @@ record is the one that stays. A lease is longer than the producer's deadline; a 
 import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ import structlog
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
-from shared.runtime.mongo import Database, Document, IndexModel, ReturnDocument
+from shared.runtime.mongo import Database, Document, IndexModel, ReturnDocument, UpdateOne
 from shared.runtime.records import Outgoing
 from shared.runtime.tasks import ended
 from shared.runtime.turns import Turns
@@ -100,6 +101,14 @@ class Outbox:
         async with self._turns.of(turn):
             await self._drain(turn)
 
+    async def flush_all(self, collection: str, idents: Sequence[Any]) -> None:
+        """As `flush`, for many documents of a collection in a few calls. Each keeps its order."""
+        async with AsyncExitStack() as turns:
+            for ident in sorted(idents):  # in one order everywhere, so that nobody waits for each other
+                await turns.enter_async_context(self._turns.of(Turn(collection, ident)))
+            for ident in await self._drain_all(collection, idents):
+                await self._drain(Turn(collection, ident))
+
     async def sweep(self) -> int:
         """Flush every document whose oldest record has waited for some seconds; answers how many were tried.
 
@@ -113,27 +122,48 @@ class Outbox:
             entries = document["pending"]
             await self._publisher.publish([outgoing(entry) for entry in entries])
             self._metrics.counter("outbox_published", collection=turn.collection).inc(len(entries))
-            document = await self._settle(turn, [entry["id"] for entry in entries])
+            document = await self._settle(turn, entries)
+
+    async def _drain_all(self, collection: str, idents: Sequence[Any]) -> list[Any]:
+        """Which of them have more to publish, that came meanwhile."""
+        documents, ours = self._db[collection], {"_id": {"$in": list(idents)}, "outbox.owner": self._owner}
+        await documents.update_many(self._free({"$in": list(idents)}), [{"$set": {"outbox": self._leased()}}])
+        found = await documents.find(ours, {"pending": 1}).to_list(None)
+        entries = [entry for document in found for entry in document["pending"]]
+        if not entries:
+            return []
+        await self._publisher.publish([outgoing(entry) for entry in entries])
+        self._metrics.counter("outbox_published", collection=collection).inc(len(entries))
+        done = [
+            UpdateOne({"_id": one["_id"], "outbox.owner": self._owner}, _settled(one["pending"], self._leased()))
+            for one in found
+        ]
+        await documents.bulk_write(done, ordered=False)
+        left = await documents.find(ours | {"pending.0": {"$exists": True}}, {"_id": 1}).to_list(None)
+        return [document["_id"] for document in left]
 
     async def _claim(self, turn: Turn) -> Document | None:
         """The document under our lease; None where nothing is pending or somebody else has the lease."""
-        free = {"$or": [{"outbox.owner": {"$in": [None, self._owner]}}, {"$expr": {"$lt": ["$outbox.until", "$$NOW"]}}]}
-        lease = {"owner": self._owner, "until": {"$add": ["$$NOW", LEASE_MS]}}
         return await self._db[turn.collection].find_one_and_update(
-            {"_id": turn.ident, "pending.0": {"$exists": True}, **free},
-            [{"$set": {"outbox": lease}}],
+            self._free(turn.ident),
+            [{"$set": {"outbox": self._leased()}}],
             projection={"pending": 1},
             return_document=ReturnDocument.AFTER,
         )
 
-    async def _settle(self, turn: Turn, done: list[str]) -> Document | None:
+    def _free(self, ident: Any) -> Document:
+        """Documents that have something pending, and that nobody else is at."""
+        free = [{"outbox.owner": {"$in": [None, self._owner]}}, {"$expr": {"$lt": ["$outbox.until", "$$NOW"]}}]
+        return {"_id": ident, "pending.0": {"$exists": True}, "$or": free}
+
+    def _leased(self) -> Document:
+        return {"owner": self._owner, "until": {"$add": ["$$NOW", LEASE_MS]}}
+
+    async def _settle(self, turn: Turn, done: Sequence[Document]) -> Document | None:
         """Take out what is acknowledged. The document again where more came meanwhile; else the lease is given back."""
-        left = {"$filter": {"input": "$pending", "cond": {"$not": [{"$in": ["$$this.id", {"$literal": done}]}]}}}
-        renewed = {"owner": self._owner, "until": {"$add": ["$$NOW", LEASE_MS]}}
-        lease = {"$cond": [{"$eq": ["$pending", []]}, "$$REMOVE", renewed]}
         document: Mapping[str, Any] | None = await self._db[turn.collection].find_one_and_update(
             {"_id": turn.ident, "outbox.owner": self._owner},
-            [{"$set": {"pending": left}}, {"$set": {"outbox": lease}}],
+            _settled(done, self._leased()),
             projection={"pending": 1},
             return_document=ReturnDocument.AFTER,
         )
@@ -165,6 +195,14 @@ class Outbox:
             except Exception as error:  # noqa: BLE001 - the sweep outlives every outage
                 _log.warning("the outbox sweep will be repeated", reason=type(error).__name__)
             await asyncio.sleep(SWEEP_EVERY_S)
+
+
+def _settled(done: Sequence[Document], lease: Document) -> list[Document]:
+    """Without what is acknowledged; the lease is given back where nothing is left."""
+    known = {"$literal": [entry["id"] for entry in done]}
+    left = {"$filter": {"input": "$pending", "cond": {"$not": [{"$in": ["$$this.id", known]}]}}}
+    kept = {"$cond": [{"$eq": ["$pending", []]}, "$$REMOVE", lease]}
+    return [{"$set": {"pending": left}}, {"$set": {"outbox": kept}}]
 
 
 def outgoing(entry: Mapping[str, Any]) -> Outgoing:

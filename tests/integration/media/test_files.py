@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 import time
 import uuid
 from typing import Any
@@ -213,15 +214,16 @@ async def test_a_signed_url_is_good_for_what_it_says_and_nothing_else(manager: A
     url = await location(agent, f"/v1/files/{made['id']}/content")
     query = urlsplit(url).query
     assert 0 < int(query.split("X-Amz-Expires=")[1].split("&")[0]) <= 300
-    start, _, signature = url.partition("X-Amz-Signature=")
-    assert (await fetch(f"{start}X-Amz-Signature={signature[1:]}{signature[0]}")).status == 403
+    tampered = re.sub(r"(?<=Signature=)[0-9a-f]{64}", lambda match: match[0][::-1], url)
+    assert tampered != url
+    assert (await fetch(tampered)).status == 403
     assert (await fetch(url.replace("X-Amz-Expires=300", "X-Amz-Expires=900"))).status == 403
     other = url.replace(urlsplit(url).path, urlsplit(made["upload"]["url"]).path)
     assert (await fetch(other)).status == 403
     for method in ("PUT", "DELETE"):
         assert (await fetch(url, method, b"x" if method == "PUT" else None)).status == 403
     assert (await fetch(made["upload"]["url"])).status == 403
-    assert (await fetch(url.partition("?")[0])).status == 403
+    assert (await fetch(url.partition("?")[0])).status in (400, 403)
     assert (await fetch(url)).body == PICTURE
 
 

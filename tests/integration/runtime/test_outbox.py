@@ -240,3 +240,48 @@ async def test_many_writers_and_replicas_end_with_the_newest_version_last(world:
         await asyncio.gather(*(box.flush("channels", "c") for box in boxes))
     await boxes[0].flush("channels", "c")
     assert topic.versions == [b"v%d" % version for version in range(1, 21)]
+
+
+async def test_many_documents_go_out_together_each_in_its_order(world: World) -> None:
+    topic = Topic()
+    outbox = world.replica(topic)
+    for number in range(30):
+        await world.write(f"c-{number:02}", 1, 2)
+    await outbox.flush_all("channels", [f"c-{number:02}" for number in range(30)] + ["nothing"])
+    assert len(topic.records) == 60
+    for number in range(30):
+        own = [found.value for found in topic.records if found.key == record(f"c-{number:02}", 1).key]
+        assert own == [record("x", 1).value, record("x", 2).value]
+        assert "outbox" not in await world.document(f"c-{number:02}")
+
+
+async def test_what_comes_while_many_go_out_goes_out_after_them(world: World) -> None:
+    topic = Topic()
+    topic.hold = asyncio.Event()
+    outbox, other = world.replica(topic), world.replica(Topic())
+    await world.write("a", 1)
+    await world.write("b", 1)
+    flushing = asyncio.create_task(outbox.flush_all("channels", ["b", "a"]))
+    await topic.asked.wait()
+    await world.write("a", 2)
+    await other.flush("channels", "a")
+    own = asyncio.create_task(outbox.flush("channels", "a"))
+    topic.hold.set()
+    await asyncio.gather(flushing, own)
+    assert sorted((found.key, found.value) for found in topic.records[:2]) == [
+        (record(name, 1).key, record(name, 1).value) for name in ("a", "b")
+    ]
+    assert [found.value for found in topic.records[2:]] == [record("a", 2).value]
+
+
+async def test_many_that_could_not_go_out_go_out_with_the_next_flush(world: World) -> None:
+    topic = Topic()
+    topic.error = Transient("away")
+    outbox = world.replica(topic)
+    await world.write("a", 1)
+    await world.write("b", 1)
+    with pytest.raises(Transient):
+        await outbox.flush_all("channels", ["a", "b"])
+    topic.error = None
+    await outbox.flush_all("channels", ["a", "b"])
+    assert len(topic.records) == 2

@@ -16,9 +16,7 @@ TIME = "2026-11-24T09:30:00.000Z"
 IDENT = "a0c4e42c-45fc-5bfa-bdab-fb8e3df97082"
 DAY = timedelta(days=1)
 FACTS = Facts((Rendition(name="original", content_type="image/png", size=90, sha256="ab" * 32),))
-DRAFT = Media(
-    "acme", IDENT, "attachment", "uploading", "image/png", "a.png", 100, "grace"
-)
+DRAFT = Media("acme", IDENT, "attachment", "uploading", "image/png", "a.png", 100, "grace")
 FILE = replace(DRAFT, library=Place("a.png", None, "grace", NOW))
 
 
@@ -27,10 +25,7 @@ def ready(media: Media) -> Media:
 
 
 def kinds(before: Media, after: Media) -> list[str]:
-    return [
-        event.type.removeprefix("relaydesk.")
-        for event in events(before, after, "agent:grace", TIME)
-    ]
+    return [event.type.removeprefix("relaydesk.") for event in events(before, after, "agent:grace", TIME)]
 
 
 def test_a_file_becomes_ready_and_everybody_hears_of_it() -> None:
