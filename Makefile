@@ -26,6 +26,14 @@ run: $(READY) ## engines, services, web chat and console on this machine (RUN="-
 test: lint ## lint, types and every test that can run on this machine (WORKERS=0: one test at a time)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
+.PHONY: test-s3
+test-s3: $(READY) .local/tools/bin/versitygw ## the suites of the object store on another S3 server, too (needs Go)
+	$(BIN)/python -m shared.testing.versitygw tests/integration/runtime/test_s3.py tests/integration/media
+
+.local/tools/bin/versitygw:
+	@command -v go > /dev/null || { echo "versitygw is built with Go: install it first"; exit 1; }
+	GOBIN=$(CURDIR)/.local/tools/bin go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+
 .PHONY: prove
 prove: $(READY) ## the proofs at full size, with their figures: 2,000 takeovers, 2 x 5,000 replies, 200 clients cut for a minute (7 minutes)
 	PROVE=full $(BIN)/python -m pytest -q --log-cli-level=INFO tests/faults/test_takeovers.py tests/faults/test_stream_chaos.py tests/integration/dispatch/test_load.py

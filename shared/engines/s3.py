@@ -71,14 +71,16 @@ class S3(Engine):
 
     def wait_ready(self, seconds: float = 20.0) -> None:
         """Until it answers HTTP; raises EngineError."""
-        wait_until(self._answers, self._child, seconds)
+        wait_until(lambda: answers(self.port), self._child, seconds)
 
-    def _answers(self) -> bool:
-        connection = http.client.HTTPConnection(LOOPBACK, self.port, timeout=2.0)
-        try:
-            connection.request("GET", f"/{BUCKET}")
-            return 400 <= connection.getresponse().status < 500  # it refuses the unsigned request: keys are in force
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            connection.close()
+
+def answers(port: int) -> bool:
+    """Whether an S3 on this port refuses an unsigned request: then it is up, and keys are in force."""
+    connection = http.client.HTTPConnection(LOOPBACK, port, timeout=2.0)
+    try:
+        connection.request("GET", f"/{BUCKET}")
+        return 400 <= connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

@@ -1,7 +1,7 @@
 """Fixtures of real engines: the same Kafka, mongod and S3 as `relaydesk run`, started once per test run on free ports.
 
-RELAYDESK_TEST_KAFKA, _MONGO and _S3 (with its keys: `http://access:secret@host:port`) name others to use instead. Tests
-keep apart by workspace, topic prefix and database prefix, not by restarts.
+RELAYDESK_TEST_KAFKA, _MONGO and _S3 (with its keys: `http://access:secret@host:port`) name others to use instead, the
+last one also by itself. Tests keep apart by workspace, topic prefix and database prefix, not by restarts.
 """
 
 import os
@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ import pytest_asyncio
 from aiokafka.admin import AIOKafkaAdminClient
 from pymongo import MongoClient
 
-from shared.engines.addresses import Addresses, given
+from shared.engines.addresses import Addresses, given, split_s3_url
 from shared.engines.local import EnginePorts, LocalEngines
 from shared.engines.s3 import S3Keys
 
@@ -30,8 +31,13 @@ def engines() -> Iterator[Addresses]:
     if named is not None:
         yield named
         return
+    other_s3 = os.environ.get("RELAYDESK_TEST_S3")
     with _fresh_engines() as local:
-        yield local.addresses
+        found = local.addresses
+        if other_s3:
+            url, keys = split_s3_url(other_s3, KEYS)
+            found = replace(found, s3=url, s3_keys=keys)
+        yield found
 
 
 @pytest.fixture(scope="session")
