@@ -21,6 +21,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.outbox import Outbox
 from shared.runtime.s3 import MinioStore
+from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
 
@@ -48,7 +49,8 @@ def build(settings: MediaSettings) -> Service:
     sweeper = Sweeper(store, objects, keeper, clock, metrics)
     jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, worker, clock), producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics)
-    MediaRoutes(store, Uploading(store, objects, clock), objects, clock).add(app)
+    gateway = ServiceClient(settings.gateway_url, "gateway")
+    MediaRoutes(store, Uploading(store, objects, clock, gateway), objects, clock).add(app)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.ready_when_reachable("s3", objects)
@@ -58,6 +60,7 @@ def build(settings: MediaSettings) -> Service:
     engines: list[Component] = [
         keys,
         members,
+        gateway,
         TopicGate(messaging, TOPICS),
         mongo,
         objects,

@@ -41,8 +41,9 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`size` in bytes, as declared until it was checked. `used`: a message refers to it. `removed`: deleted from the
-    library. `look_at`: when time alone changes it next. `gone`: only its last record is left."""
+    """`size` in bytes, as declared until it was checked. `conversation`: that a draft was begun in. `used`: a message
+    refers to it. `removed`: deleted from the library, or discarded. `look_at`: when time alone changes it next. `gone`:
+    only its last record is left."""
 
     workspace: str
     id: str
@@ -59,6 +60,7 @@ class Media:
     renditions: tuple[Rendition, ...] = ()
     library: Place | None = None
     carrier: Carrier | None = None
+    conversation: str | None = None
     used: bool = False
     removed: bool = False
     gone: bool = False
@@ -90,9 +92,11 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What checking found; `renditions` are stored already."""
+    """What checking found; `renditions` are stored already. `content_type`, `size`: of what is sent from now on."""
 
     renditions: tuple[Rendition, ...]
+    content_type: str
+    size: int
     duration_s: float | None = None
     waveform: tuple[float, ...] | None = None
 
@@ -111,6 +115,8 @@ def kept(media: Media, facts: Facts, now: datetime) -> Media:
     return _next(
         media,
         state="ready",
+        content_type=facts.content_type,
+        size=facts.size,
         renditions=facts.renditions,
         duration_s=facts.duration_s,
         waveform=facts.waveform,
@@ -148,7 +154,7 @@ def removed(media: Media, now: datetime) -> Media:
 
 def discarded(media: Media, now: datetime) -> Media:
     """A draft that its maker doesn't want."""
-    return _next(media, state="rejected", code="DISCARDED", look_at=now + OBJECTS_LAST)
+    return _next(media, state="rejected", code="DISCARDED", removed=True, look_at=now + OBJECTS_LAST)
 
 
 def looked_at(media: Media, now: datetime) -> Media:

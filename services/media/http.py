@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Query, Response
 
-from services.media.bodies import FileBody, FileChanges
+from services.media.bodies import FileBody, FileChanges, MediaBody
 from services.media.core import ORIGINAL, Media, described, removed
 from services.media.filenames import BadName, checked_name
 from services.media.store import Change, Listing, MediaStore, Stale
@@ -49,6 +49,9 @@ class MediaRoutes:
         route(app, "DELETE", "/v1/files/{file_id}", status=204)(self.remove_file)
         route(app, "POST", "/v1/files/{file_id}/complete", status=202)(self.complete_file)
         route(app, "GET", "/v1/files/{file_id}/content", status=302)(self.file_content)
+        route(app, "POST", "/v1/media", status=201)(self.begin)
+        route(app, "POST", "/v1/media/{media_id}/complete", status=202)(self.complete)
+        route(app, "DELETE", "/v1/media/{media_id}", status=204)(self.discard)
         route(app, "GET", "/v1/media/{media_id}")(self.media)
         route(app, "GET", "/v1/media/{media_id}/content", status=302)(self.media_content)
 
@@ -93,12 +96,29 @@ class MediaRoutes:
     async def file_content(self, principal: Caller, file_id: str) -> Response:
         return self._content(await self._file(principal, file_id), ORIGINAL)
 
+    async def begin(self, principal: Caller, body: MediaBody) -> Json:
+        announced = Announced(body.filename, body.content_type, body.size, body.purpose)
+        return Json(_ticket(await self.uploading.begin_draft(principal, announced, body.conversation_id)), 201)
+
+    async def complete(self, principal: Caller, media_id: str) -> Json:
+        """By whoever began it; a library file's has its own path, for writers."""
+        media = await self._media(principal, media_id)
+        if media.created_by != principal.member_id or media.library is not None:
+            raise not_found("There is no such upload of yours.")
+        return Json(shown(await self.uploading.complete(principal, media)).model_dump(mode="json"), 202)
+
+    async def discard(self, principal: Caller, media_id: str) -> Response:
+        await self.uploading.discard(principal, await self._media(principal, media_id))
+        return Response(status_code=204)
+
     async def media(self, principal: Caller, media_id: str) -> Json:
         media = await self._media(principal, media_id)
         return Json(shown(media).model_dump(mode="json"), 200, etag(media.version))
 
-    async def media_content(self, principal: Caller, media_id: str, rendition: Asked = ORIGINAL) -> Response:
-        return self._content(await self._media(principal, media_id), rendition)
+    async def media_content(self, principal: Caller, media_id: str, rendition: Asked = "") -> Response:
+        """Without `rendition`: the original, or of a recording what is sent."""
+        media = await self._media(principal, media_id)
+        return self._content(media, rendition or (media.renditions[0].name if media.renditions else ORIGINAL))
 
     def _content(self, media: Media, name: str) -> Response:
         """To a URL of the object store, which looks at nothing but the signature: hence its short life."""
@@ -122,7 +142,7 @@ class MediaRoutes:
 
     async def _media(self, principal: Principal, ident: str) -> Media:
         media = await self.store.find(principal.workspace, ident)
-        if media is None:
+        if media is None or media.code == "DISCARDED":
             raise not_found("There is no such media.")
         return media
 

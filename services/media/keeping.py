@@ -10,9 +10,10 @@ from typing import BinaryIO, Protocol
 
 from services.media.core import OBJECTS_LAST
 from shared.contracts.ids import object_key
+from shared.contracts.media_types import OPAQUE
 from shared.runtime.faults import Transient
 from shared.runtime.mongo import IndexModel, Mongo, PyMongoError, is_duplicate
-from shared.runtime.s3 import ObjectMissing, ObjectStore
+from shared.runtime.s3 import Fetched, ObjectMissing, ObjectStore
 
 OBJECTS = "objects"
 SWEPT_AT_ONCE = 200
@@ -37,14 +38,14 @@ class Keeper:
     async def stop(self) -> None:
         """Nothing to end."""
 
-    async def keep(self, workspace: str, sha256: str, size: int, file: BinaryIO, at: datetime) -> None:
+    async def keep(self, workspace: str, content: Fetched, file: BinaryIO, at: datetime) -> None:
         """Return when the object is there, whole. What is there already is left as it is."""
-        key = object_key(workspace, sha256)
+        key = object_key(workspace, content.sha256)
         await self._note(key, at)
-        if await self._size(key) == size:
+        if await self._size(key) == content.size:
             return
-        await self._objects.put_file(key, file, size, "application/octet-stream")
-        if await self._size(key) != size:
+        await self._objects.put_file(key, file, content.size, OPAQUE)
+        if await self._size(key) != content.size:
             raise Transient("the store kept another size than it was given")
 
     async def let_go(self, keys: list[str], at: datetime) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Annotated, Literal
 
@@ -24,12 +24,14 @@ class Verdict:
     code: str | None = None
     detail: str = ""
     duration_s: float | None = None
+    waveform: tuple[float, ...] | None = None
 
 
 class _Answer(BaseModel):
-    code: Literal["TYPE_MISMATCH", "UNREADABLE", "TOO_COMPLEX", "UNSAFE_ARCHIVE"] | None = None
+    code: Literal["TYPE_MISMATCH", "UNREADABLE", "TOO_COMPLEX", "TOO_LONG", "UNSAFE_ARCHIVE"] | None = None
     detail: Annotated[str, Field(max_length=200)] = ""
     duration_s: Annotated[float, Field(ge=0, le=10**6)] | None = None
+    waveform: Annotated[list[Annotated[float, Field(ge=0, le=1)]], Field(min_length=64, max_length=64)] | None = None
 
 
 class Sandbox:
@@ -40,21 +42,27 @@ class Sandbox:
         self._wall_s = wall_s
         self._program = program
 
-    async def inspect(self, file: IO[bytes], content_type: str) -> Verdict:
-        """Of an open file, from its beginning. A crash, a hang or a bomb is a verdict, too. Transient where no process
-        can be started."""
+    async def inspect(self, file: IO[bytes], content_type: str, renditions: Sequence[IO[bytes]] = ()) -> Verdict:
+        """Of an open file, from its beginning; of a recording, with its renditions (Ogg, M4A) into open files. A crash,
+        a hang or a bomb is a verdict, too. Transient where no process can be started."""
         file.seek(0)
         with tempfile.TemporaryFile() as answer:  # a pipe that nobody reads on would keep the process's end from us
-            status = await self._ended(file, answer, content_type)
+            status = await self._ended(file, answer, (content_type, *(str(one.fileno()) for one in renditions)))
             answer.seek(0)
             return _verdict(status, answer.read(MAX_ANSWER))
 
-    async def _ended(self, file: IO[bytes], answer: IO[bytes], content_type: str) -> int | None:
+    async def _ended(self, file: IO[bytes], answer: IO[bytes], words: tuple[str, ...]) -> int | None:
         """The exit status; None where it took too long."""
-        command = (sys.executable, "-P", "-m", self._program, content_type)
+        command = (sys.executable, "-P", "-m", self._program, *words)
+        passed = [int(word) for word in words[1:]]
         try:
             process = await asyncio.create_subprocess_exec(
-                *command, stdin=file, stdout=answer, stderr=asyncio.subprocess.DEVNULL, env=dict(self._environment)
+                *command,
+                stdin=file,
+                stdout=answer,
+                stderr=asyncio.subprocess.DEVNULL,
+                pass_fds=passed,
+                env=dict(self._environment),
             )
         except OSError as error:
             raise Transient(f"no process for checking a file: {type(error).__name__}") from None
@@ -81,4 +89,5 @@ def _verdict(status: int | None, said: bytes) -> Verdict:
         answer = None
     if answer is None:
         return Verdict("UNREADABLE", f"checking it ended with {status}")
-    return Verdict(answer.code, answer.detail, answer.duration_s)
+    waveform = None if answer.waveform is None else tuple(answer.waveform)
+    return Verdict(answer.code, answer.detail, answer.duration_s, waveform)

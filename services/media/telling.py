@@ -73,7 +73,7 @@ def _news(before: Media, after: Media) -> list[MediaReady | MediaRejected | File
         news.append(MediaRejected(**_place(after), code=after.code or "UNREADABLE"))
     if listed and after.state == "ready" and (before.state != "ready" or before.library != after.library):
         news.append(FileAdded(file=shown_file(after)))
-    if after.removed and not before.removed and before.state == "ready":
+    if after.library is not None and after.removed and not before.removed and before.state == "ready":
         news.append(FileRemoved(file=shown_file(before)))
     return news
 
@@ -94,7 +94,7 @@ def _place(media: Media) -> dict[str, Any]:
     carrier = media.carrier
     return {
         "media_id": media.id,
-        "conversation_id": carrier.conversation_id if carrier else None,
+        "conversation_id": carrier.conversation_id if carrier else media.conversation,
         "message_id": carrier.message_id if carrier else None,
     }
 

@@ -7,8 +7,9 @@ is too late.
 
 import uuid
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
-from services.media.core import UPLOAD_LASTS, Media, Place, begun, completed
+from services.media.core import UPLOAD_LASTS, Media, Place, Purpose, begun, completed, discarded
 from services.media.filenames import BadName, checked_name
 from services.media.store import Change, MediaStore, QuotaExceeded, Stale
 from shared.contracts.media_types import MediaType, media_type_of
@@ -18,20 +19,24 @@ from shared.contracts.topics import MEDIA_JOBS
 from shared.contracts.wire import encode
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
-from shared.runtime.problems import Problem
+from shared.runtime.problems import Problem, not_found
 from shared.runtime.records import Outgoing
 from shared.runtime.s3 import ObjectMissing, ObjectStore
+from shared.runtime.service_client import ServiceClient
 
 INCOMING = "incoming/"
+MAX_RECORDING = 16 << 20
+"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What a member wants to upload, as it was said; `size` in bytes."""
+    """What a member wants to upload, as it was said; `size` in bytes. `name` None: it gets one."""
 
-    name: str
+    name: str | None
     content_type: str
     size: int
+    purpose: Purpose = "attachment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +49,9 @@ class Upload:
 
 
 class Uploading:
-    def __init__(self, store: MediaStore, objects: ObjectStore, clock: Clock) -> None:
+    def __init__(self, store: MediaStore, objects: ObjectStore, clock: Clock, gateway: ServiceClient) -> None:
+        """`gateway`: is asked whether a member may see a conversation."""
+        self._gateway = gateway
         self._store = store
         self._objects = objects
         self._clock = clock
@@ -55,6 +62,25 @@ class Uploading:
         assert media.filename is not None
         place = Place(media.filename, description, principal.member_id, self._clock.now())
         return await self._begun(replace(media, library=place))
+
+    async def begin_draft(self, principal: Principal, announced: Announced, conversation: str) -> Upload:
+        """For a reply in a conversation. Problem 404, 422, 413, 409, 503."""
+        media = self._announced(principal, announced)
+        if await self._gateway.find(f"/v1/conversations/{quote(conversation, safe='')}", principal.token) is None:
+            raise not_found("There is no such conversation.")
+        return await self._begun(replace(media, conversation=conversation))
+
+    async def discard(self, principal: Principal, media: Media) -> None:
+        """A draft of the member's. Problem 404, 409."""
+        if media.created_by != principal.member_id or media.library is not None or media.carrier is not None:
+            raise not_found("There is no such draft of yours.")
+        if media.used:
+            raise Problem(409, "ALREADY_SENT", "It is part of a message.")
+        now = self._clock.now()
+        try:
+            await self._store.change(media, discarded(media, now), Change(principal.actor, now))
+        except Stale:
+            raise Problem(409, "CONFLICT", "It changed at this very moment; try again.") from None
 
     async def complete(self, principal: Principal, media: Media) -> Media:
         """Problem 409 where there is nothing to complete."""
@@ -82,17 +108,19 @@ class Uploading:
 
     def _announced(self, principal: Principal, announced: Announced) -> Media:
         known = media_type_of(announced.content_type)
-        if known is None:
+        if known is None or (announced.purpose == "voice" and known.kind != "audio"):
             raise _refusal(422, "TYPE_NOT_ALLOWED", "content_type", "Files of this content type are not kept.")
         try:
-            name = checked_name(announced.name)
+            name = checked_name(
+                f"{announced.purpose}{known.extensions[0]}" if announced.name is None else announced.name
+            )
         except BadName as bad:
             raise _refusal(422, "BAD_FILENAME", "name", str(bad)) from None
-        _check_size(announced.size, known)
+        _check_size(announced, known)
         return Media(
             workspace=principal.workspace,
             id=str(uuid.uuid4()),
-            purpose="attachment",
+            purpose=announced.purpose,
             state="uploading",
             content_type=known.name,
             filename=name,
@@ -117,14 +145,15 @@ def _over(media: Media) -> Problem:
     return Problem(409, "ALREADY_COMPLETE", "The upload was completed before.")
 
 
-def _check_size(size: int, known: MediaType) -> None:
-    if size > known.max_bytes:
-        detail = f"Files of type {known.name} have at most {known.max_bytes:,} bytes."
+def _check_size(announced: Announced, known: MediaType) -> None:
+    limit = MAX_RECORDING if announced.purpose == "voice" else known.max_bytes
+    if announced.size > limit:
+        detail = f"Files of type {known.name} have at most {limit:,} bytes here."
         raise Problem(
             413,
             "FILE_TOO_LARGE",
             detail,
-            limit=known.max_bytes,
+            limit=limit,
             errors=[{"field": "size", "code": "FILE_TOO_LARGE", "detail": detail}],
         )
 

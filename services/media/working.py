@@ -10,6 +10,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import BinaryIO, cast
 
@@ -23,7 +24,7 @@ from shared.contracts.resources import Rendition
 from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
-from shared.runtime.s3 import ObjectMissing, ObjectStore, ObjectTooLarge
+from shared.runtime.s3 import ObjectMissing, ObjectStore, ObjectTooLarge, fetched
 from shared.runtime.tasks import ended
 
 log = structlog.stdlib.get_logger(__name__)
@@ -34,6 +35,9 @@ LOOK_EVERY_S = 2.0
 LONGEST_PAUSE_S = 60.0
 MOST_TRIES = 8
 """After so many that failed for no reason outside, the file is refused: it may be what makes us fail."""
+
+
+RENDITIONS = {"ogg": "audio/ogg; codecs=opus", "m4a": "audio/mp4"}
 
 
 class Worker:
@@ -175,12 +179,33 @@ class Checking:
             return Verdict("SIZE_MISMATCH", "larger than declared"), None
         if found.size != media.size:
             return Verdict("SIZE_MISMATCH", "smaller than declared"), None
+        if media.purpose == "voice":
+            return await self._as_voice(media, file)
         verdict = await self._sandbox.inspect(file, media.content_type)
         if verdict.code is not None:
             return verdict, None
-        await self._keeper.keep(media.workspace, found.sha256, found.size, file, self._clock.now())
+        await self._keeper.keep(media.workspace, found, file, self._clock.now())
         original = Rendition(name=ORIGINAL, content_type=media.content_type, size=found.size, sha256=found.sha256)
-        return verdict, Facts((original,), verdict.duration_s)
+        return verdict, Facts((original,), media.content_type, found.size, verdict.duration_s)
+
+    async def _as_voice(self, media: Media, file: BinaryIO) -> tuple[Verdict, Facts | None]:
+        """Its renditions are kept, not what was recorded."""
+        with tempfile.TemporaryFile() as ogg, tempfile.TemporaryFile() as m4a:
+            files = {"ogg": cast(BinaryIO, ogg), "m4a": cast(BinaryIO, m4a)}
+            assert media.content_type is not None
+            verdict = await self._sandbox.inspect(file, media.content_type, list(files.values()))
+            if verdict.code is not None or verdict.waveform is None:
+                return replace(verdict, code=verdict.code or "UNREADABLE"), None
+            made = [await self._made(media, name, made) for name, made in files.items()]
+        facts = Facts(tuple(made), made[0].content_type, made[0].size, verdict.duration_s, verdict.waveform)
+        return verdict, facts
+
+    async def _made(self, media: Media, name: str, file: BinaryIO) -> Rendition:
+        found = await asyncio.to_thread(fetched, file)
+        await self._keeper.keep(media.workspace, found, file, self._clock.now())
+        return Rendition.model_validate(
+            {"name": name, "content_type": RENDITIONS[name], "size": found.size, "sha256": found.sha256}
+        )
 
     async def forget(self, job: Claimed) -> None:
         """The upload is of no use any more. Where it stays, the sweep comes for it."""

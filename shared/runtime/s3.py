@@ -60,6 +60,15 @@ class Fetched:
     sha256: str
 
 
+def fetched(file: BinaryIO) -> Fetched:
+    """The same of an open file. Blocks: call it in a thread."""
+    file.seek(0)
+    digest = hashlib.sha256()
+    while chunk := file.read(CHUNK):
+        digest.update(chunk)
+    return Fetched(file.tell(), digest.hexdigest())
+
+
 @dataclass(frozen=True, slots=True)
 class Shown:
     """How a browser shall take a downloaded object: overrides whatever the store remembers."""

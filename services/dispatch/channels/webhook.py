@@ -14,7 +14,8 @@ from shared.contracts.commands import SentAttachment
 from shared.runtime.clock import Clock
 from shared.runtime.outbound_http import NotBegun, Unanswered
 
-ORIGINAL = "original"
+ORIGINAL, VOICE = "original", "ogg"
+"""Renditions: of a recording the one that messengers play in place is sent."""
 
 
 class Webhook:
@@ -49,7 +50,7 @@ class Webhook:
     def _attachment(self, attachment: SentAttachment) -> dict[str, Any]:
         shown: dict[str, Any] = {
             "kind": attachment.kind,
-            "url": self._links.url(attachment, ORIGINAL),
+            "url": self._links.url(attachment, VOICE if VOICE in attachment.objects else ORIGINAL),
             "content_type": attachment.content_type,
             "filename": attachment.filename,
             "size": attachment.size,

@@ -1,7 +1,9 @@
-"""`python -m services.media.inspecting.program`: the file is standard input, the verdict a line of JSON.
+"""`python -m services.media.inspecting.program TYPE [OGG M4A]`: the file is standard input, the verdict a line of JSON.
+
+With two open files (their descriptors) it is a recording, and its renditions go there.
 
 The limits come first, so that they hold for all that reads the file: CPU seconds, address space, no more written than
-an answer, no core dumps; and a low priority. Whoever started this watches the clock, and takes any other end than a
+a rendition, no core dumps; and a low priority. Whoever started this watches the clock, and takes any other end than a
 verdict for a refusal.
 """
 
@@ -11,9 +13,10 @@ import resource
 import sys
 from typing import Any, BinaryIO
 
-CPU_S = 20
+CPU_S = 40
 ADDRESS_SPACE = 2 << 30
-MAX_ANSWER = 64 * 1024
+MAX_WRITTEN = 16 << 20
+"""Of a rendition."""
 
 
 def limit() -> None:
@@ -21,38 +24,58 @@ def limit() -> None:
     for what, most in (
         (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_AS, ADDRESS_SPACE),
-        (resource.RLIMIT_FSIZE, MAX_ANSWER),
+        (resource.RLIMIT_FSIZE, MAX_WRITTEN),
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(what, (most, most))
 
 
-def verdict(file: BinaryIO, content_type: str) -> dict[str, Any]:
-    """`{"duration_s"}` of what may be kept, `{"code", "detail"}` of what may not."""
-    from services.media.inspecting import archives, pictures, recordings, signature, texts
+def verdict(file: BinaryIO, content_type: str, renditions: list[BinaryIO]) -> dict[str, Any]:
+    """`{"duration_s", "waveform"}` of what may be kept, `{"code", "detail"}` of what may not."""
     from services.media.inspecting.refusal import Refusal
-    from shared.contracts.media_types import media_type_of
 
-    known = media_type_of(content_type)
-    assert known is not None, "only allowed types come here"
-    duration = None
     try:
-        signature.check(file, known)
-        if known.family == "picture":
-            pictures.check(file, known)
-        elif known.family == "recording":
-            duration = recordings.check(file, known)
-        elif known.family == "archive":
-            archives.check(file, known)
-        elif known.family == "text":
-            texts.check(file)
+        return _heard(file, content_type, *renditions) if renditions else {"duration_s": _checked(file, content_type)}
     except Refusal as refusal:
         return {"code": refusal.code, "detail": str(refusal)}
     except MemoryError:
         return {"code": "TOO_COMPLEX", "detail": "more memory than allowed"}
-    return {"duration_s": duration}
+
+
+def _heard(file: BinaryIO, content_type: str, ogg: BinaryIO, m4a: BinaryIO) -> dict[str, Any]:
+    from services.media.inspecting import voice
+    from shared.contracts.media_types import MEDIA_TYPES
+
+    seconds, peaks = voice.transcode(file, MEDIA_TYPES[content_type], ogg, m4a)
+    return {"duration_s": seconds, "waveform": peaks}
+
+
+def _checked(file: BinaryIO, content_type: str) -> float | None:
+    """Seconds, of what has a duration."""
+    from services.media.inspecting import archives, pictures, recordings, signature, texts
+    from shared.contracts.media_types import MEDIA_TYPES
+
+    known, duration = MEDIA_TYPES[content_type], None
+    signature.check(file, known)
+    if known.family == "picture":
+        pictures.check(file, known)
+    elif known.family == "recording":
+        duration = recordings.check(file, known)
+    elif known.family == "archive":
+        archives.check(file, known)
+    elif known.family == "text":
+        texts.check(file)
+    return duration
+
+
+def main() -> None:
+    limit()
+    opened: list[BinaryIO] = [open(int(number), "r+b") for number in sys.argv[2:]]  # noqa: SIM115 - they end with the process
+    found = verdict(sys.stdin.buffer, sys.argv[1], opened)
+    for file in opened:
+        file.flush()
+    sys.stdout.write(json.dumps(found))
 
 
 if __name__ == "__main__":
-    limit()
-    sys.stdout.write(json.dumps(verdict(sys.stdin.buffer, sys.argv[1])))
+    main()

@@ -35,6 +35,7 @@ from shared.runtime.mongo import Mongo
 from shared.runtime.outbox import Outbox
 from shared.runtime.records import Outgoing, Record
 from shared.runtime.s3 import MinioStore
+from shared.runtime.service_client import ServiceClient
 from shared.runtime.settings import KafkaSettings
 from shared.runtime.topic_admin import apply
 from shared.testing.api import Api
@@ -132,13 +133,19 @@ class Installation:
             for component in components:
                 stack.push_async_callback(component.stop)
                 await component.start()
-            uploading = Uploading(store, objects, clock)
+            uploading = Uploading(store, objects, clock, ServiceClient(self._neighbours.url, "gateway"))
             sweeper = Sweeper(store, objects, keeper, clock, metrics)
             yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, checking)
 
     async def member(self, base: str, role: str, workspace: str) -> Api:
         token = mint(self._secrets.jwt_private, Person(f"{role}-1", role.title(), role, workspace))
         return await self._running.enter_async_context(Api(base, token))
+
+    def conversation(self, workspace: str) -> str:
+        """A new one, that the gateway knows."""
+        ident = str(uuid.uuid4())
+        self._neighbours.conversations[ident] = workspace
+        return ident
 
     async def publish(self, topic: str, key: str, record: Shape) -> None:
         await self.producer.publish([Outgoing(topic, key, encode(record))])

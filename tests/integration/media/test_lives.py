@@ -128,7 +128,7 @@ async def test_a_file_that_was_removed_while_it_was_checked_stays_removed(parts:
     job = await parts.store.claim("slow", now, now + CLAIM_LASTS)
     assert job is not None
     await parts.store.change(media, removed(media, now), Change("agent:x", now))
-    after = kept(media, Facts(()), now)
+    after = kept(media, Facts((), "image/png", 1), now)
     with suppress(Stale):
         await parts.store.change(media, after, Change("system", now, owner="slow"))
         raise AssertionError("it was kept all the same")

@@ -15,7 +15,7 @@ NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 TIME = "2026-11-24T09:30:00.000Z"
 IDENT = "a0c4e42c-45fc-5bfa-bdab-fb8e3df97082"
 DAY = timedelta(days=1)
-FACTS = Facts((Rendition(name="original", content_type="image/png", size=90, sha256="ab" * 32),))
+FACTS = Facts((Rendition(name="original", content_type="image/png", size=90, sha256="ab" * 32),), "image/png", 90)
 DRAFT = Media("acme", IDENT, "attachment", "uploading", "image/png", "a.png", 100, "grace")
 FILE = replace(DRAFT, library=Place("a.png", None, "grace", NOW))
 
