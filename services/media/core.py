@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shared.contracts.media_types import kind_of
+from shared.contracts.media_types import kind_of, presentation
 from shared.contracts.resources import AttachmentKind, MediaState, Rendition
 
 UPLOAD_LASTS = timedelta(hours=1)
@@ -117,6 +117,7 @@ def kept(media: Media, facts: Facts, now: datetime) -> Media:
         state="ready",
         content_type=facts.content_type,
         size=facts.size,
+        filename=presentation(facts.content_type, media.filename).filename,
         renditions=facts.renditions,
         duration_s=facts.duration_s,
         waveform=facts.waveform,
@@ -130,10 +131,10 @@ def refused(media: Media, code: str, now: datetime) -> Media:
 
 
 def used(media: Media) -> Media:
-    """A message refers to it. That counts, even where a draft expired at the same time."""
+    """A message refers to it. That counts, even where a draft expired or was discarded at the same time."""
     if media.used or media.gone:
         return media
-    if media.code == "MEDIA_EXPIRED" and media.renditions:
+    if media.state == "rejected" and media.renditions:
         return _next(media, state="ready", code=None, used=True, look_at=None)
     return _next(media, used=True, look_at=None if media.state == "ready" else media.look_at)
 

@@ -27,6 +27,15 @@ class Verdict:
     waveform: tuple[float, ...] | None = None
 
 
+class NoVerdict(Exception):
+    """The process said nothing of the file, perhaps for reasons of ours: try again. `code` is for where that doesn't
+    help."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
 class _Answer(BaseModel):
     code: Literal["TYPE_MISMATCH", "UNREADABLE", "TOO_COMPLEX", "TOO_LONG", "UNSAFE_ARCHIVE"] | None = None
     detail: Annotated[str, Field(max_length=200)] = ""
@@ -43,8 +52,11 @@ class Sandbox:
         self._program = program
 
     async def inspect(self, file: IO[bytes], content_type: str, renditions: Sequence[IO[bytes]] = ()) -> Verdict:
-        """Of an open file, from its beginning; of a recording, with its renditions (Ogg, M4A) into open files. A crash,
-        a hang or a bomb is a verdict, too. Transient where no process can be started."""
+        """Of an open file, from its beginning; of a recording, with its renditions (Ogg, M4A) into open files.
+
+        A crash or a bomb is a verdict, too. NoVerdict where it took too long, or gave up by itself; Transient where no
+        process can be started.
+        """
         file.seek(0)
         with tempfile.TemporaryFile() as answer:  # a pipe that nobody reads on would keep the process's end from us
             status = await self._ended(file, answer, (content_type, *(str(one.fileno()) for one in renditions)))
@@ -78,9 +90,11 @@ class Sandbox:
 
 
 def _verdict(status: int | None, said: bytes) -> Verdict:
-    """Whatever reads hostile files may be theirs by now: its answer is checked like anything from outside."""
+    """Whatever reads hostile files may be theirs by now: its answer is checked as anything from outside. NoVerdict."""
     if status is None:
-        return Verdict("TOO_COMPLEX", "not checked in time")
+        raise NoVerdict("TOO_COMPLEX", "not checked in time")
+    if status > 0:
+        raise NoVerdict("UNREADABLE", f"checking it ended with {status}")
     if status in (-signal.SIGXCPU, -signal.SIGKILL):
         return Verdict("TOO_COMPLEX", "more CPU or memory than allowed")
     try:

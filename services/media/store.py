@@ -62,11 +62,15 @@ class QuotaExceeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that is ours until it isn't renewed. `upload`: the key of the uploaded object."""
+    """A job that is ours until it isn't renewed. `upload`: the key of the uploaded object.
+
+    `tries` counts claims, this one included; `faults` those that failed for no reason outside.
+    """
 
     media: Media
     upload: str
     tries: int
+    faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,16 +183,19 @@ class MediaStore:
             sort=[("job.due_at", 1)],
             return_document=ReturnDocument.AFTER,
         )
-        return Claimed(media_of(found), found["upload"], found["job"]["tries"]) if found else None
+        if found is None:
+            return None
+        return Claimed(media_of(found), found["upload"], found["job"]["tries"], found["job"]["faults"])
 
     async def renew(self, media: Media, owner: str, until: datetime) -> bool:
         """Whether the job still is the owner's."""
         where = {"_id": document_key(media.workspace, media.id), "job.owner": owner}
         return bool((await self._media.update_one(where, {"$set": {"job.until": until}})).matched_count)
 
-    async def put_off(self, media: Media, owner: str, due_at: datetime) -> None:
+    async def put_off(self, media: Media, owner: str, due_at: datetime, fault: bool = False) -> None:
         where = {"_id": document_key(media.workspace, media.id), "job.owner": owner}
-        await self._media.update_one(where, {"$set": {"job.due_at": due_at, "job.owner": None, "job.until": None}})
+        given_back = {"job.due_at": due_at, "job.owner": None, "job.until": None}
+        await self._media.update_one(where, {"$set": given_back, "$inc": {"job.faults": int(fault)}})
 
     async def ripe(self, now: datetime, limit: int) -> list[Media]:
         """Those that time has changed."""
@@ -242,7 +249,7 @@ def _update(before: Media, after: Media, change: Change) -> Document:
         told.append(Outgoing(WORKSPACE_EVENTS, event.workspace, event.encoded(), event.headers()))
     values = document_of(after)
     if change.job:
-        values["job"] = {"due_at": change.at, "owner": None, "until": None, "tries": 0}
+        values["job"] = {"due_at": change.at, "owner": None, "until": None, "tries": 0, "faults": 0}
     if after.gone:
         values["gone_at"] = change.at
     update: Document = {"$set": values, "$push": {"pending": {"$each": pending_entries(told, change.at)}}}

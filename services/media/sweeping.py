@@ -48,8 +48,11 @@ class Sweeper:
         return "nobody sweeps media" if self._task is not None and self._task.done() else None
 
     async def sweep(self) -> None:
-        await self._media()
         await self._uploads()
+        await self._objects_of_no_use()
+        await self._media()
+
+    async def _objects_of_no_use(self) -> None:
         self._count("object", await self._keeper.sweep(self._clock.now()))
 
     async def _run(self) -> None:

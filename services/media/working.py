@@ -18,7 +18,7 @@ import structlog
 
 from services.media.core import ORIGINAL, Facts, Media, kept, refused
 from services.media.keeping import Keeper
-from services.media.sandbox import Sandbox, Verdict
+from services.media.sandbox import NoVerdict, Sandbox, Verdict
 from services.media.store import Change, Claimed, MediaStore, Stale
 from shared.contracts.resources import Rendition
 from shared.runtime.clock import Clock
@@ -33,9 +33,8 @@ CLAIM_LASTS = timedelta(seconds=30)
 RENEW_EVERY_S = 10.0
 LOOK_EVERY_S = 2.0
 LONGEST_PAUSE_S = 60.0
-MOST_TRIES = 8
-"""After so many that failed for no reason outside, the file is refused: it may be what makes us fail."""
-
+MOST_FAULTS = 5
+"""After so many failures for no reason outside, the file is refused: it may be what makes us fail."""
 
 RENDITIONS = {"ogg": "audio/ogg; codecs=opus", "m4a": "audio/mp4"}
 
@@ -110,14 +109,20 @@ class Worker:
         except asyncio.CancelledError:
             await self._store.put_off(job.media, self._owner, self._clock.now())
             raise
-        except Exception as error:
-            if not is_away(error):
-                log.exception("a job failed", media=job.media.id, tries=job.tries)
-                if job.tries >= MOST_TRIES:
-                    await self._settle(job, refused(job.media, "UNREADABLE", self._clock.now()), "failed")
-                    return
-            pause = min(LONGEST_PAUSE_S, 0.5 * 2.0 ** min(job.tries, 10))
-            await self._store.put_off(job.media, self._owner, self._clock.now() + timedelta(seconds=pause))
+        except Exception as error:  # noqa: BLE001 - a job is never lost, whatever went wrong in it
+            await self._failed(job, error)
+
+    async def _failed(self, job: Claimed, error: Exception) -> None:
+        """An engine that is away refuses no file, however long."""
+        away = is_away(error)
+        if not away:
+            log.error("a job failed", media=job.media.id, faults=job.faults + 1, exc_info=error)
+        if not away and job.faults + 1 >= MOST_FAULTS:
+            code = error.code if isinstance(error, NoVerdict) else "UNREADABLE"
+            await self._settle(job, refused(job.media, code, self._clock.now()), "it cannot be checked")
+            return
+        pause = timedelta(seconds=min(LONGEST_PAUSE_S, 0.5 * 2.0 ** min(job.tries, 10)))
+        await self._store.put_off(job.media, self._owner, self._clock.now() + pause, fault=not away)
 
     async def _done(self, job: Claimed) -> None:
         after, why = await self._checking.checked(job)

@@ -42,7 +42,7 @@ def drafted(name: str, message: str, theme: str | None, missing: Missing) -> Dra
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """`updated_at` as on the wire; `uses`: how often it was rendered."""
+    """Times as on the wire. `uses`, `used_at`: how often it was rendered, and when last."""
 
     workspace: str
     id: str
@@ -50,6 +50,7 @@ class Snippet:
     version: int
     uses: int
     updated_at: str
+    used_at: str | None = None
 
     def shown(self) -> resources.Snippet:
         draft = self.draft
@@ -61,6 +62,7 @@ class Snippet:
             missing=_shown_policy(draft.missing),
             variables=draft.variables,
             uses=self.uses,
+            used_at=self.used_at,
             version=self.version,
             updated_at=self.updated_at,
         )

@@ -225,7 +225,7 @@ def _pending(event: CloudEvent, at: datetime) -> list[Document]:
 
 
 def _document(snippet: Snippet) -> Document:
-    """Without `uses`, which only counts on."""
+    """Without `uses` and `used_at`, which renderings write."""
     draft = snippet.draft
     missing: Any = {"fallback": draft.missing.text} if isinstance(draft.missing, Fallback) else draft.missing
     return {
@@ -246,4 +246,6 @@ def _document(snippet: Snippet) -> Document:
 def _snippet(row: Mapping[str, Any]) -> Snippet:
     missing: Missing = Fallback(row["missing"]["fallback"]) if isinstance(row["missing"], dict) else row["missing"]
     draft = Draft(row["name"], row["message"], row["theme"], missing, tuple(row["variables"]))
-    return Snippet(row["workspace"], row["id"], draft, row["version"], row.get("uses", 0), row["updated_at"])
+    uses, used_at = row.get("uses", 0), row.get("used_at")
+    last = to_timestamp(used_at) if used_at else None
+    return Snippet(row["workspace"], row["id"], draft, row["version"], uses, row["updated_at"], last)

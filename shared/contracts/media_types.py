@@ -110,6 +110,7 @@ _OTHER_NAMES: Mapping[str, str] = {
 }
 
 MEDIA_TYPES: Mapping[str, MediaType] = {row.name: row for row in _ALL}
+_EXTENSIONS = frozenset(extension for row in _ALL for extension in row.extensions)
 
 
 def media_type_of(content_type: str) -> MediaType | None:
@@ -139,11 +140,12 @@ class Presentation:
 
 def presentation(content_type: str, filename: str | None) -> Presentation:
     """What a signed URL says of its file: nothing that runs in a browser is named as such, and the name ends as the
-    type says, so that nobody opens a picture as a program."""
+    type says, so that nobody opens a picture as a program: another type's ending gives way, an unknown one stays."""
     known = media_type_of(content_type)
     if known is None:
         return Presentation(OPAQUE, filename or "file.bin", False)
     name = filename or f"{known.kind}{known.extensions[0]}"
     if not name.lower().endswith(known.extensions):
-        name += known.extensions[0]
+        stem, dot, ending = name.rpartition(".")
+        name = (stem if stem and dot + ending.lower() in _EXTENSIONS else name) + known.extensions[0]
     return Presentation(OPAQUE if known.active else content_type, name, known.inline)

@@ -110,8 +110,8 @@ class SnippetFallback(Shape):
 
 
 class Snippet(Shape):
-    """A standardized answer. `variables` such as `contact.email`, each once, in the order of the message; `uses`: how
-    often it was rendered."""
+    """A standardized answer. `variables` such as `contact.email`, each once, in the order of the message; `uses`,
+    `used_at`: how often it was rendered, and when last."""
 
     id: Uuid
     name: str
@@ -120,6 +120,7 @@ class Snippet(Shape):
     missing: Literal["literal", "omit", "block"] | SnippetFallback
     variables: tuple[str, ...]
     uses: int
+    used_at: Timestamp | None = None
     version: int
     updated_at: Timestamp
 

@@ -82,10 +82,19 @@ class Parts:
     keeper: Keeper
     uploading: Uploading
     sweeper: Sweeper
-    checking: Checking
+    settings: MediaSettings
 
-    def worker(self, name: str = "w") -> Worker:
-        return Worker(self.store, self.checking, self.clock, Metrics(), 1, name)
+    @property
+    def checking(self) -> Checking:
+        return self._checking(None, None)
+
+    def worker(self, objects: MinioStore | None = None, sandbox: Sandbox | None = None) -> Worker:
+        """One job at a time; with another object store, or another way to check, if a test wants so."""
+        return Worker(self.store, self._checking(objects, sandbox), self.clock, Metrics(), 1, "w")
+
+    def _checking(self, objects: MinioStore | None, sandbox: Sandbox | None) -> Checking:
+        box = sandbox or Sandbox({"PYTHONPATH": str(ROOT)})
+        return Checking(objects or self.objects, self.keeper, box, self.clock)
 
 
 class Installation:
@@ -127,7 +136,6 @@ class Installation:
         objects = MinioStore(self.settings("parts"))
         store = MediaStore(mongo, Outbox(mongo.db, self.producer, [MEDIA_DOCUMENTS], metrics), QUOTA)
         keeper = Keeper(mongo, objects, store)
-        checking = Checking(objects, keeper, Sandbox({"PYTHONPATH": str(ROOT)}), clock)
         async with AsyncExitStack() as stack:
             components: list[Component] = [mongo, objects, store, keeper]
             for component in components:
@@ -135,7 +143,7 @@ class Installation:
                 await component.start()
             uploading = Uploading(store, objects, clock, ServiceClient(self._neighbours.url, "gateway"))
             sweeper = Sweeper(store, objects, keeper, clock, metrics)
-            yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, checking)
+            yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, self.settings("parts"))
 
     async def member(self, base: str, role: str, workspace: str) -> Api:
         token = mint(self._secrets.jwt_private, Person(f"{role}-1", role.title(), role, workspace))

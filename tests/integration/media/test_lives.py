@@ -1,20 +1,19 @@
 """Deaths, second owners and the passing of time, on real engines; each test has a database of its own."""
 
-import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from contextlib import suppress
-from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 import pytest_asyncio
 
 from services.media.core import OBJECTS_LAST, UPLOAD_LASTS, Facts, Media, kept, removed
 from services.media.handlers import MediaJobs
+from services.media.sandbox import Sandbox
 from services.media.store import Change, Stale
 from services.media.sweeping import INCOMING_LASTS
 from services.media.uploading import INCOMING, Announced
-from services.media.working import CLAIM_LASTS
+from services.media.working import CLAIM_LASTS, MOST_FAULTS
 from shared.contracts.ids import object_key
 from shared.contracts.inbound import InboundAttachment
 from shared.contracts.outbound import FetchMedia, MediaReferenced
@@ -23,8 +22,9 @@ from shared.contracts.wire import encode
 from shared.runtime.batches import Batch
 from shared.runtime.problems import Problem
 from shared.runtime.records import Record
-from shared.runtime.s3 import ObjectMissing
-from tests.integration.media.installation import QUOTA, Installation, Parts, fetch, manager_of, unique
+from shared.runtime.s3 import MinioStore, ObjectMissing
+from shared.testing.eventually import eventually
+from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, fetch, manager_of, unique
 from tests.unit.media.files import png
 
 PICTURE = png(64)
@@ -98,9 +98,8 @@ async def test_who_lost_the_job_writes_nothing_any_more(parts: Parts) -> None:
     claimed = await parts.store.claim("heir", parts.clock.now(), parts.clock.now() + CLAIM_LASTS)
     assert claimed is not None and claimed.tries == 2
     assert not await parts.store.renew(media, "zombie", parts.clock.now() + CLAIM_LASTS)
-    with suppress(Stale):
+    with pytest.raises(Stale):
         await parts.store.change(media, after, Change("system", now, owner="zombie"))
-        raise AssertionError("the zombie's outcome was taken")
     await parts.store.change(media, after, Change("system", now, owner="heir"))
     assert await used_bytes(parts, media.workspace) == len(PICTURE)
 
@@ -109,9 +108,35 @@ async def test_a_worker_that_is_stopped_gives_its_job_back_at_once(parts: Parts)
     media = await completed(parts, unique())
     worker = parts.worker()
     await worker.start()
-    await asyncio.sleep(0.02)
+
+    async def claimed() -> bool:
+        return await parts.mongo.db.media.find_one({"id": media.id, "job.until": {"$ne": None}}) is not None
+
+    await eventually(claimed, "it is at work", every=0.001)
     await worker.stop()
-    await parts.worker().work()
+    assert await parts.worker().work()
+    assert (await known(parts, media)).state == "ready"
+
+
+async def test_a_file_that_makes_the_check_fail_again_and_again_is_refused(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    failing = parts.worker(sandbox=Sandbox({"PYTHONPATH": str(ROOT)}, program="tests.unit.media.programs.fails"))
+    for _ in range(MOST_FAULTS - 1):
+        assert await failing.work()
+        assert (await known(parts, media)).state == "processing"
+        parts.clock.ahead += timedelta(minutes=2)
+    assert await failing.work()
+    assert (await known(parts, media)).code == "UNREADABLE"
+
+
+async def test_a_store_that_is_away_refuses_no_file_however_long(parts: Parts) -> None:
+    media = await completed(parts, unique())
+    nowhere = parts.worker(objects=MinioStore(parts.settings.model_copy(update={"s3": "http://127.0.0.1:9"})))
+    for _ in range(MOST_FAULTS + 2):
+        assert await nowhere.work()
+        parts.clock.ahead += timedelta(minutes=2)
+    assert (await known(parts, media)).state == "processing"
+    assert await parts.worker().work()
     assert (await known(parts, media)).state == "ready"
 
 
@@ -129,9 +154,8 @@ async def test_a_file_that_was_removed_while_it_was_checked_stays_removed(parts:
     assert job is not None
     await parts.store.change(media, removed(media, now), Change("agent:x", now))
     after = kept(media, Facts((), "image/png", 1), now)
-    with suppress(Stale):
+    with pytest.raises(Stale):
         await parts.store.change(media, after, Change("system", now, owner="slow"))
-        raise AssertionError("it was kept all the same")
     assert await used_bytes(parts, media.workspace) == 0
 
 
@@ -142,9 +166,8 @@ async def test_an_upload_that_was_never_completed_ends_and_frees_its_room(parts:
     await parts.sweeper.sweep()
     assert await used_bytes(parts, workspace) == QUOTA
     parts.clock.ahead += UPLOAD_LASTS
-    with suppress(Problem):
+    with pytest.raises(Problem, match="not completed in time"):
         await parts.uploading.complete(member, upload.media)
-        raise AssertionError("it was completed after its time")
     await parts.sweeper.sweep()
     media = await known(parts, upload.media)
     assert (media.state, media.code) == ("rejected", "UPLOAD_EXPIRED")
@@ -253,4 +276,3 @@ async def test_what_a_channel_holds_for_us_is_noted_once(parts: Parts) -> None:
     media = await parts.store.find(workspace, ident)
     assert media is not None
     assert (media.state, media.used, media.version) == ("processing", True, 1)
-    assert not replace(media, state="ready").removed

@@ -25,9 +25,9 @@ async def made(manager: Api, **fields: Any) -> dict[str, Any]:
 async def test_a_snippet_is_added_read_changed_and_deleted(manager: Api, agent: Api) -> None:
     new = await manager.ok("POST", "/v1/snippets", GREETING)
     assert new == {**GREETING, "id": new["id"], "missing": "block", "variables": ["contact.firstname"]} | {
-        name: new[name] for name in ("updated_at", "uses", "version")
+        name: new[name] for name in ("updated_at", "uses", "used_at", "version")
     }
-    assert (new["version"], new["uses"]) == (1, 0)
+    assert (new["version"], new["uses"], new["used_at"]) == (1, 0, None)
     path = f"/v1/snippets/{new['id']}"
     assert await agent.ok("GET", path) == new
     changed = await manager.ok("PUT", path, {**GREETING, "message": "Hi", "missing": {"fallback": "there"}})
@@ -229,6 +229,7 @@ async def test_a_snippet_is_rendered_for_a_contact_and_counted(
     }
     now = await agent.ok("GET", f"/v1/snippets/{new['id']}")
     assert (now["uses"], now["version"]) == (2, 1)
+    assert now["used_at"] >= now["updated_at"]
 
 
 async def test_what_is_missing_blocks_and_is_named_or_is_replaced(

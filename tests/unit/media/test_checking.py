@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from services.media.inspecting.archives import is_inside
-from services.media.sandbox import PROGRAM, Sandbox, Verdict
+from services.media.sandbox import PROGRAM, NoVerdict, Sandbox, Verdict
 from tests.unit.media import files
 from tests.unit.media.files import packed, png, wav
 
@@ -83,11 +83,18 @@ async def test_what_lies_is_refused(content: bytes, content_type: str, code: str
 
 @pytest.mark.parametrize(
     ("program", "code"),
-    [("hangs", "TOO_COMPLEX"), ("crashes", "UNREADABLE"), ("babbles", "UNREADABLE"), ("burns", "TOO_COMPLEX")],
+    [("crashes", "UNREADABLE"), ("babbles", "UNREADABLE"), ("burns", "TOO_COMPLEX")],
 )
 async def test_whatever_becomes_of_the_process_is_a_verdict(program: str, code: str) -> None:
     found = await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s=3)
     assert found.code == code
+
+
+@pytest.mark.parametrize(("program", "code"), [("hangs", "TOO_COMPLEX"), ("fails", "UNREADABLE")])
+async def test_a_process_that_says_nothing_of_the_file_is_no_verdict(program: str, code: str) -> None:
+    with pytest.raises(NoVerdict) as nothing:
+        await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s=3)
+    assert nothing.value.code == code
 
 
 async def test_a_recording_has_its_duration() -> None:

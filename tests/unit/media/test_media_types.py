@@ -50,6 +50,8 @@ def test_only_pictures_sound_and_films_are_shown_in_place() -> None:
         ("A.PNG", "A.PNG"),
         ("invoice.exe", "invoice.exe.png"),
         ("photo", "photo.png"),
+        ("photo.pdf", "photo.png"),
+        (".pdf", ".pdf.png"),
         (None, "image.png"),
     ],
 )
