@@ -8,6 +8,7 @@ import argparse
 import http.client
 import json
 import time
+import urllib.request
 import uuid
 from typing import Any
 
@@ -19,8 +20,8 @@ from services.snippets.shelf import MOST, Snippet, drafted
 
 RENDERS = 200_000
 SEARCHES = 200
-REST_S = 20.0
-"""After an import: its events go out meanwhile."""
+PATIENCE_S = 60.0
+TOLD = 'relaydesk_outbox_published_total{collection="snippets"}'
 
 VALUES = {"contact.name": "Ada Lovelace", "contact.email": "ada@example.org"}
 MESSAGE = (("x" * 110 + " $contact.name ") * 2 + ("y" * 110 + " $contact.email ") * 2)[:-1]
@@ -52,8 +53,10 @@ class Service:
     def __init__(self, info: str) -> None:
         with open(info) as file:
             found = json.load(file)
-        host, port = found["services"]["snippets"]["http"].removeprefix("http://").split(":")
+        service = found["services"]["snippets"]
+        host, port = service["http"].removeprefix("http://").split(":")
         self._connection = http.client.HTTPConnection(host, int(port), timeout=120)
+        self._metrics = service["probe"] + "/metrics"
         self._token = found["tokens"]["manager"]
 
     def call(self, method: str, path: str, body: bytes | None = None) -> dict[str, Any]:
@@ -65,13 +68,27 @@ class Service:
             raise SystemExit(f"{method} {path} -> {answer.status} {content}")
         return content
 
+    def told(self) -> float:
+        """Events of snippets that went out."""
+        with urllib.request.urlopen(self._metrics) as answer:
+            lines = answer.read().decode().splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(TOLD))
+
     def fill(self, message: str) -> None:
+        """To the last one; what a search costs meanwhile is printed."""
         left = MOST - self.call("GET", "/v1/snippets?limit=1")["total"]
         rows = "".join(f"answer {uuid.uuid4().hex},{message},,\n" for _ in range(left))
-        if left:
-            self.call("POST", "/v1/snippets/import?dry_run=false", f"name,message,theme,missing\n{rows}".encode())
-            time.sleep(REST_S)
-            self._connection.close()  # the server did so meanwhile; the next call opens it anew
+        if not left:
+            return
+        wanted = self.told() + left
+        self.call("POST", "/v1/snippets/import?dry_run=false", f"name,message,theme,missing\n{rows}".encode())
+        print(f"  search by name, while {left:,} events go out: p99 {self.p99_ms('answer%20a'):.1f} ms")
+        deadline = time.monotonic() + PATIENCE_S
+        while self.told() < wanted:
+            if time.monotonic() > deadline:
+                raise SystemExit("the import's events did not go out")
+            time.sleep(0.2)
+        self._connection.close()  # the server may have done so meanwhile; the next call opens it anew
 
     def p99_ms(self, query: str) -> float:
         seconds = []

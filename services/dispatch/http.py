@@ -1,9 +1,9 @@
 """/v1/deliveries: what is on its way, what came of it; one of them tried now, or not at all."""
 
 from collections.abc import Awaitable
-from typing import Annotated, Literal
+from typing import Literal
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 from pydantic import BaseModel
 
 from services.dispatch.core.delivery import OPEN, Delivery, State
@@ -14,7 +14,7 @@ from services.dispatch.ports import Query as Wanted
 from shared.contracts.ids import split_message_id
 from shared.contracts.shape import Uuid
 from shared.contracts.times import to_timestamp
-from shared.runtime.http import Access, Caller, Problem, api, route
+from shared.runtime.http import Access, Caller, Limit, Problem, api, route
 from shared.runtime.metrics import Metrics
 
 _WHY = {
@@ -23,7 +23,6 @@ _WHY = {
 }
 ALL_STATES: tuple[State, ...] = ("waiting", "attempting", "sent", "failed", "unknown")
 Asked = Literal["open", "waiting", "attempting", "sent", "failed", "unknown"]
-Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 class DeliveryShown(BaseModel):

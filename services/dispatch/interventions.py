@@ -4,7 +4,6 @@ The change is made in the store, by compare-and-set against the sender. The lane
 it is in this process; its owner elsewhere finds the mark (`nudged_at`) at its regular look.
 """
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,10 +17,9 @@ from services.dispatch.insisting import publish
 from services.dispatch.ports import DeliveryBook, Reports
 from services.dispatch.reporting import told_of
 from shared.runtime.clock import Clock
-from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import not_found, unavailable
-from shared.runtime.tasks import ended
+from shared.runtime.regularly import Regularly
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -79,36 +77,15 @@ class Interventions:
         return True
 
 
-class RegularLook:
-    """Component: every two seconds, the lanes that a member reached into from another replica look at their heads."""
+class RegularLook(Regularly):
+    """Every two seconds, the lanes that a member reached into from another replica look at their heads."""
 
     def __init__(self, desk: FrontDesk, every_s: float = LOOK_EVERY_S) -> None:
+        super().__init__(self.look, every_s, "the look for retries and cancels")
         self._desk = desk
-        self._every_s = every_s
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        await ended([self._task])
-
-    def progress(self) -> str | None:
-        """None while it looks; for liveness."""
-        return "nobody looks for retries and cancels" if self._task is not None and self._task.done() else None
 
     async def look(self) -> None:
         """One look. A lane that is looked at for nothing costs one read."""
         since = self._desk.clock.now() - LOOK_BACK
         for lane in await self._desk.book.nudged(since):
             self._desk.look(lane)
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.look()
-            except Exception as error:
-                if not is_away(error):
-                    raise
-                log.warning("the look for retries and cancels will be repeated", reason=type(error).__name__)
-            await asyncio.sleep(self._every_s)

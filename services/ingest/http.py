@@ -1,9 +1,9 @@
 """The routes of ingest. Each handler only translates between HTTP and `Intake` or `Registry`."""
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query, Response
+from fastapi import FastAPI, Response
 from starlette.datastructures import Headers
 
 from services.ingest.channels import KINDS
@@ -14,12 +14,10 @@ from shared.contracts.ids import UUID_PATTERN
 from shared.contracts.outbound import ChannelRecord
 from shared.contracts.routes import WRITERS
 from shared.runtime.auth import Principal
-from shared.runtime.http import Caller, Json, Problem, direct_route, route
+from shared.runtime.http import Caller, Json, Limit, Problem, direct_route, route
 
 _CURSOR = re.compile(UUID_PATTERN)
 _MAX_BODY = max(kind.max_body for kind in KINDS.values())
-
-Limit = Annotated[int, Query(ge=1, le=200)]
 
 
 def inbound_routes(app: FastAPI, doorkeeper: Doorkeeper, intake: Intake) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Query, Response
 
 from services.media.bodies import FileBody, FileChanges, MediaBody
 from services.media.core import ORIGINAL, Media, described, removed
@@ -18,18 +18,16 @@ from shared.contracts.media_types import presentation
 from shared.contracts.times import from_timestamp, to_timestamp
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
-from shared.runtime.etags import check_if_match, etag, stale
-from shared.runtime.http import Caller, Json, Problem, not_found, route
+from shared.runtime.etags import IfMatch, check_if_match, etag, stale
+from shared.runtime.http import Caller, Json, Limit, Problem, not_found, route
 from shared.runtime.s3 import ObjectStore, Shown
 
 LINK_LASTS = timedelta(minutes=5)
 FOR_ALL = ("ready",)
 FOR_WRITERS = ("ready", "processing", "rejected")
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 Asked = Annotated[str, Query(max_length=200)]
 After = Annotated[str, Query(max_length=100)]
-IfMatch = Annotated[str | None, Header()]
 
 _AFTER = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)_([0-9a-f-]{36})")
 

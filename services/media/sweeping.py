@@ -3,22 +3,15 @@
 All of it is repeatable, and any number of replicas may do it at once.
 """
 
-import asyncio
-
-import structlog
-
 from services.media.core import UPLOAD_LASTS, Media, looked_at
 from services.media.keeping import Keeper
 from services.media.store import Change, MediaStore, Stale
 from services.media.uploading import INCOMING
 from shared.contracts.ids import object_key
 from shared.runtime.clock import Clock
-from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
+from shared.runtime.regularly import Regularly
 from shared.runtime.s3 import ObjectInfo, ObjectStore
-from shared.runtime.tasks import ended
-
-log = structlog.stdlib.get_logger(__name__)
 
 EVERY_S = 60.0
 AT_ONCE = 200
@@ -26,43 +19,21 @@ INCOMING_LASTS = 2 * UPLOAD_LASTS
 """A signed URL can be used again until it expires: what comes after its upload was read lies here so long."""
 
 
-class Sweeper:
-    """Component: sweeps every minute."""
+class Sweeper(Regularly):
+    """Sweeps every minute."""
 
     def __init__(self, store: MediaStore, objects: ObjectStore, keeper: Keeper, clock: Clock, metrics: Metrics) -> None:
+        super().__init__(self.sweep, EVERY_S, "the sweep of media")
         self._store = store
         self._objects = objects
         self._keeper = keeper
         self._clock = clock
         self._metrics = metrics
-        self._task: asyncio.Task[None] | None = None
-
-    async def start(self) -> None:
-        self._task = asyncio.create_task(self._run())
-
-    async def stop(self) -> None:
-        await ended([self._task])
-
-    def progress(self) -> str | None:
-        """For liveness."""
-        return "nobody sweeps media" if self._task is not None and self._task.done() else None
 
     async def sweep(self) -> None:
         await self._uploads()
-        await self._objects_of_no_use()
-        await self._media()
-
-    async def _objects_of_no_use(self) -> None:
         self._count("object", await self._keeper.sweep(self._clock.now()))
-
-    async def _run(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Exception as error:
-                if not is_away(error):
-                    log.exception("sweeping media failed")
-            await asyncio.sleep(EVERY_S)
+        await self._media()
 
     async def _media(self) -> None:
         now = self._clock.now()

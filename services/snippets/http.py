@@ -5,7 +5,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Query, Response
 
 from services.snippets.bodies import PreviewBody, RenderBody, SnippetBody
 from services.snippets.contacts import ContactCopy
@@ -17,16 +17,14 @@ from shared.contracts.resources import Contact
 from shared.contracts.times import to_timestamp
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
-from shared.runtime.etags import check_if_match, etag, stale
-from shared.runtime.http import Caller, Json, Problem, not_found, route
+from shared.runtime.etags import IfMatch, check_if_match, etag, stale
+from shared.runtime.http import Caller, Json, Limit, Problem, not_found, route
 
 MAX_QUERY = 200
 MAX_CURSOR = 4_096
 
-Limit = Annotated[int, Query(ge=1, le=200)]
 Asked = Annotated[str, Query(max_length=MAX_QUERY)]
 After = Annotated[str, Query(max_length=MAX_CURSOR)]
-IfMatch = Annotated[str | None, Header()]
 
 
 @dataclass(frozen=True)

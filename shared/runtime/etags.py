@@ -1,8 +1,13 @@
 """Versions as entity tags (RFC 9110): `ETag: "7"` of version 7, and `If-Match` for "only if nobody changed it"."""
 
 import re
+from typing import Annotated
+
+from fastapi import Header
 
 from shared.runtime.problems import Problem
+
+IfMatch = Annotated[str | None, Header()]
 
 _TAG = re.compile(r'(?:W/)?"(\d{1,15})"')
 

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Annotated, Any, TypeVar
 
 import orjson
-from fastapi import Depends, FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
@@ -20,6 +20,10 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem, not_found, unavailable
 
 DEFAULT_MAX_BODY = 1 << 20
+MAX_LIMIT = 200
+Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
+"""Items of a page."""
+
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -175,4 +179,4 @@ def _field(loc: tuple[int | str, ...]) -> str:
     return ".".join(str(part) for part in loc[1:]) or str(loc[0])
 
 
-__all__ = ["Access", "Caller", "Json", "Problem", "api", "not_found", "route", "unavailable"]
+__all__ = ["Access", "Caller", "Json", "Limit", "Problem", "api", "not_found", "route", "unavailable"]

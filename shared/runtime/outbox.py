@@ -7,7 +7,6 @@ a slow flush could publish version 1 again after another one published version 2
 record is the one that stays. A lease is longer than the producer's deadline; a crashed holder's runs out.
 """
 
-import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -22,7 +21,7 @@ from shared.runtime.engine_errors import is_away
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Database, Document, IndexModel, ReturnDocument, UpdateOne
 from shared.runtime.records import Outgoing
-from shared.runtime.tasks import ended
+from shared.runtime.regularly import Regularly
 from shared.runtime.turns import Turns
 
 LEASE_MS = 30_000
@@ -81,16 +80,16 @@ class Outbox:
         self._clock = clock or SystemClock()
         self._owner = uuid.uuid4().hex
         self._turns = Turns()
-        self._sweeper: asyncio.Task[None] | None = None
+        self._sweeper = Regularly(self.sweep, SWEEP_EVERY_S, "the sweep of the outbox")
 
     async def start(self) -> None:
         """Makes the index that the sweep reads, then sweeps in the background: at once and every minute."""
         for collection in self._collections:
             await self._db[collection].create_indexes([IndexModel("pending.at", sparse=True, name="outbox")])
-        self._sweeper = asyncio.create_task(self._sweep_on())
+        await self._sweeper.start()
 
     async def stop(self) -> None:
-        await ended([self._sweeper])
+        await self._sweeper.stop()
 
     async def flush(self, collection: str, ident: Any) -> None:
         """Publish what the document keeps, in order, and take it out. Returns at once where another replica is at it.
@@ -187,14 +186,6 @@ class Outbox:
             _log.error(
                 "records of a document cannot be published", collection=collection, id=str(ident), exc_info=error
             )
-
-    async def _sweep_on(self) -> None:
-        while True:
-            try:
-                await self.sweep()
-            except Exception as error:  # noqa: BLE001 - the sweep outlives every outage
-                _log.warning("the outbox sweep will be repeated", reason=type(error).__name__)
-            await asyncio.sleep(SWEEP_EVERY_S)
 
 
 def _settled(done: Sequence[Document], lease: Document) -> list[Document]:

@@ -6,7 +6,7 @@ from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.api import Api, Channel, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, kind
-from tests.integration.media.installation import fetch, settled, uploaded
+from shared.testing.uploads import fetch, settled, uploaded
 from tests.unit.media.files import png
 
 PICTURE = png(64)

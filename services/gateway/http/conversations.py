@@ -10,14 +10,14 @@ from fastapi import FastAPI, Query
 from services.gateway import views
 from services.gateway.bodies import MAX_SEQ
 from services.gateway.http.answers import plain
-from services.gateway.http.gateway import Gateway, Limit, MinSeq
+from services.gateway.http.gateway import Gateway, MinSeq
 from services.gateway.reading import may_see
 from services.gateway.store.documents import activity
 from services.gateway.store.inbox import Inbox, Page, View
 from services.gateway.store.search import Found
 from services.gateway.words import NotSearchable, terms_of
 from shared.contracts.resources import ConversationStatus
-from shared.runtime.http import Caller, Json, Problem, route
+from shared.runtime.http import Caller, Json, Limit, Problem, route
 
 MAX_CURSOR = 256
 

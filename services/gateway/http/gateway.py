@@ -21,9 +21,6 @@ from services.gateway.unassigning import Unassigning
 from shared.runtime.auth import Principal
 from shared.runtime.http import Caller
 
-MAX_LIMIT = 200
-
-Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 MinSeq = Annotated[int, Query(ge=0, le=MAX_SEQ)]
 
 

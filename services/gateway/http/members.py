@@ -6,9 +6,9 @@ from fastapi import FastAPI, Path
 
 from services.gateway.bodies import MemberBody
 from services.gateway.http.answers import plain
-from services.gateway.http.gateway import Gateway, Limit
+from services.gateway.http.gateway import Gateway
 from services.gateway.membership import Change, MemberState
-from shared.runtime.http import Caller, Json, Problem, not_found, route
+from shared.runtime.http import Caller, Json, Limit, Problem, not_found, route
 
 MAX_ID = 255
 

@@ -12,7 +12,7 @@ from shared.engines.addresses import Addresses
 from shared.testing.adapter import Adapter
 from shared.testing.engines import drop_topics
 from tests.integration.dispatch.installation import SECRET, Installation, Place, Talk
-from tests.integration.ingest.neighbours import Neighbours
+from tests.integration.neighbours import Neighbours
 
 
 @asynccontextmanager

@@ -1,37 +1,26 @@
 """The services that the gateway asks: snippets with two of them (one renders, one lacks a value), and media."""
 
-from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from tests.integration.double import Double
 
-class Neighbours:
+
+class Neighbours(Double):
     """`async with`: listens on a free port; `away` answers 500. `media`: what it answers, by id; others are 404."""
 
     def __init__(self) -> None:
+        super().__init__(
+            [
+                web.post("/v1/snippets/{snippet_id}/render", self._render),
+                web.get("/v1/media/{media_id}", self._media),
+            ]
+        )
         self.rendered = 0
         self.away = False
         self.media: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
-        app = web.Application()
-        app.add_routes([web.post("/v1/snippets/{snippet_id}/render", self._render)])
-        app.add_routes([web.get("/v1/media/{media_id}", self._media)])
-        self._runner = web.AppRunner(app)
-        self.url = ""
-
-    async def __aenter__(self) -> "Neighbours":
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
 
     async def _render(self, request: web.Request) -> web.Response:
         assert request.headers["Authorization"].startswith("Bearer ")

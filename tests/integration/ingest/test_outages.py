@@ -12,18 +12,18 @@ from shared.contracts import wire
 from shared.engines.local import LocalEngines
 from shared.testing.api import said
 from shared.testing.eventually import eventually
-from tests.integration.ingest.installation import Installation, Place
-from tests.integration.ingest.neighbours import Neighbours
+from tests.integration.ingest.installation import Installation
+from tests.integration.neighbours import Neighbours
+from tests.integration.replicas import Place
 
 
 @pytest_asyncio.fixture
 async def shaky(own_engines: LocalEngines, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Installation]:
     """An installation whose engines may be hurt."""
-    name = f"t{uuid.uuid4().hex[:10]}"
-    place = Place(own_engines.addresses, f"{name}.", name, tmp_path_factory.mktemp("ingest"))
+    place = Place(own_engines.addresses, f"t{uuid.uuid4().hex[:10]}", tmp_path_factory.mktemp("ingest"))
     async with Neighbours() as neighbours:
         installed = Installation(place, installation_secrets(place.folder), neighbours)
-        await installed.make_topics()
+        await installed.start()
         yield installed
         await installed.close()
 

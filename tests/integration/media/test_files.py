@@ -15,15 +15,8 @@ from shared.contracts.outbound import MediaRecord
 from shared.contracts.wire import decode_as, decode_event
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
-from tests.integration.media.installation import (
-    QUOTA,
-    Installation,
-    announced,
-    fetch,
-    settled,
-    unique,
-    uploaded,
-)
+from shared.testing.uploads import announced, fetch, settled, uploaded
+from tests.integration.media.installation import QUOTA, Installation, unique
 from tests.unit.media import files
 from tests.unit.media.files import png
 

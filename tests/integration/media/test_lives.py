@@ -24,7 +24,8 @@ from shared.runtime.problems import Problem
 from shared.runtime.records import Record
 from shared.runtime.s3 import MinioStore, ObjectMissing
 from shared.testing.eventually import eventually
-from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, fetch, manager_of, unique
+from shared.testing.uploads import fetch
+from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, manager_of, unique
 from tests.unit.media.files import png
 
 PICTURE = png(64)

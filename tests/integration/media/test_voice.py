@@ -11,7 +11,8 @@ from shared.contracts.events import CloudEvent
 from shared.contracts.wire import decode_event
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
-from tests.integration.media.installation import Installation, fetch, unique
+from shared.testing.uploads import fetch
+from tests.integration.media.installation import Installation, unique
 from tests.unit.media import files
 from tests.unit.media.files import png
 from tests.unit.media.recordings import heard, recording

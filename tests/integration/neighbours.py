@@ -2,41 +2,31 @@
 
 import base64
 import json
-from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
+from tests.integration.double import Double
 
-class Neighbours:
+
+class Neighbours(Double):
     """`async with`: listens on a free port; `open` are channels with deliveries under way, `away` answers 500.
 
     `conversations`: id -> workspace.
     """
 
     def __init__(self) -> None:
+        super().__init__(
+            [
+                web.get("/v1/me", self._me),
+                web.get("/v1/deliveries", self._deliveries),
+                web.get("/v1/conversations/{conversation_id}", self._conversation),
+            ]
+        )
         self.open: set[str] = set()
         self.asked_by: list[str] = []
         self.away = False
         self.conversations: dict[str, str] = {}
-        app = web.Application()
-        app.add_routes([web.get("/v1/conversations/{conversation_id}", self._conversation)])
-        app.add_routes([web.get("/v1/me", self._me), web.get("/v1/deliveries", self._deliveries)])
-        self._runner = web.AppRunner(app)
-        self.url = ""
-
-    async def __aenter__(self) -> "Neighbours":
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
-        await site.start()
-        host, port = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{port}"
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self._runner.cleanup()
 
     async def _conversation(self, request: web.Request) -> web.Response:
         known = self.conversations.get(request.match_info["conversation_id"])
