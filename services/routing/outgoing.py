@@ -12,6 +12,7 @@ from shared.runtime.records import Outgoing
 
 SOURCE = "relaydesk/routing"
 FENCE = ("type", BotFence.__name__.encode())
+FETCH = ("type", FetchMedia.__name__.encode())
 
 
 def of_event(event: Event) -> Outgoing:
@@ -42,6 +43,10 @@ def of_effect(effect: Effect) -> Outgoing:
 
 def is_fence(record: Outgoing) -> bool:
     return record.topic == CHANNEL_OUTBOUND and FENCE in record.headers
+
+
+def is_fetch(record: Outgoing) -> bool:
+    return record.topic == MEDIA_JOBS and FETCH in record.headers
 
 
 def _short(kind: str) -> str:

@@ -231,9 +231,15 @@ class _Fold:
 
 
 def waves(records: Sequence[Outgoing]) -> tuple[Wave, ...]:
-    """With a fence among them: all deliveries first, acknowledged before the rest (DESIGN 6, the bot fence)."""
-    if not any(outgoing.is_fence(record) for record in records):
-        return (tuple(records),) if records else ()
-    deliveries = tuple(record for record in records if record.topic == CHANNEL_OUTBOUND)
-    rest = tuple(record for record in records if record.topic != CHANNEL_OUTBOUND)
-    return (deliveries, rest) if rest else (deliveries,)
+    """Each acknowledged before the next: deliveries first where a fence is among them (DESIGN 6, the bot fence); files
+    to fetch last, so that whatever comes of one is told after the message that it came with."""
+    fenced = any(outgoing.is_fence(record) for record in records)
+    ranked = [(_rank(record, fenced), record) for record in records]
+    found = (tuple(record for rank, record in ranked if rank == wanted) for wanted in (-1, 0, 1))
+    return tuple(wave for wave in found if wave)
+
+
+def _rank(record: Outgoing, fenced: bool) -> int:
+    if fenced and record.topic == CHANNEL_OUTBOUND:
+        return -1
+    return 1 if outgoing.is_fetch(record) else 0

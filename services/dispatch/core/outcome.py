@@ -2,8 +2,9 @@
 
 import json
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
+
+from shared.contracts.retry_after import wait_s
 
 MAX_PROVIDER_ID = 512
 MAX_SHOWN = 200
@@ -73,19 +74,6 @@ def provider_id(body: bytes) -> str | None:
     if isinstance(ident, str) and 0 < len(ident) <= MAX_PROVIDER_ID and ident.isprintable():
         return ident
     return None
-
-
-def wait_s(retry_after: str | None, now: datetime) -> float | None:
-    """`Retry-After` (RFC 9110 10.2.3: seconds or a date) as seconds from now; None where it says nothing readable."""
-    text = (retry_after or "").strip()
-    if text.isascii() and text.isdecimal() and len(text) <= 9:
-        return float(text)
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - now).total_seconds())
 
 
 def shown(body: bytes) -> str:

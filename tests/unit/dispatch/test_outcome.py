@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatch.core.outcome import Failed, Reply, Retry, Sent, judged, provider_id, shown, wait_s
+from services.dispatch.core.outcome import Failed, Reply, Retry, Sent, judged, provider_id, shown
+from shared.contracts.retry_after import wait_s
 from tests.unit.dispatch.builders import NOW
 
 

@@ -1,5 +1,6 @@
 """The parts of the protocol one by one; all of it under crashes is in test_protocol_properties."""
 
+import uuid
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,11 +14,13 @@ from services.routing.protocol import REPEATABLE_MS, Ground, Plan, Rules, owed, 
 from shared.contracts import wire
 from shared.contracts.commands import CommandRecord
 from shared.contracts.ids import document_key
+from shared.contracts.inbound import InboundAttachment
 from shared.contracts.topics import (
     BOT_REQUESTS,
     CHANNEL_INBOUND,
     CHANNEL_OUTBOUND,
     CONVERSATION_COMMANDS,
+    MEDIA_JOBS,
     WORKSPACE_EVENTS,
 )
 from shared.runtime.faults import Poison
@@ -162,6 +165,13 @@ def test_with_a_fence_all_deliveries_go_first_and_without_one_all_go_together() 
     assert len(plan([arrival(reply(), 1)], ground(opened, committed)).waves) == 1
     assert waves([]) == ()
     assert waves(deliveries) == (deliveries,)
+
+
+def test_a_file_is_fetched_only_when_its_message_is_told() -> None:
+    file = InboundAttachment(media_id=str(uuid.uuid4()), kind="image", url="https://cdn.example.com/a.png")
+    told, fetched = plan([arrival(message(attachments=(file,)), 0), arrival(message("m2"), 1)], ground()).waves
+    assert {one.topic for one in fetched} == {MEDIA_JOBS}
+    assert (MEDIA_JOBS not in {one.topic for one in told}, seqs(told)) == (True, [1, 2, 3, 4])
 
 
 def texts(n: int, size: int) -> list[Arrival]:

@@ -75,6 +75,27 @@ def test_development_may_call_loopback_over_http() -> None:
         LOOSE.check("file:///etc/passwd")
 
 
+@pytest.mark.parametrize(
+    "host",
+    [
+        "169.254.169.254",
+        "[::ffff:169.254.169.254]",
+        "[2002:a9fe:a9fe::]",
+        "[fe80::1]",
+        "[fd00:ec2::254]",
+        "100.100.100.200",
+        "0.0.0.0",
+        "[::]",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+    ],
+)
+def test_nothing_makes_where_machines_learn_their_keys_an_address_to_call(host: str) -> None:
+    with pytest.raises(UrlNotAllowed):
+        LOOSE.check(f"http://{host}/latest/meta-data")
+
+
 @given(st.text(max_size=60) | st.text("https:/@[]?#%\\.0x", max_size=40))
 def test_any_text_is_a_url_or_refused(text: str) -> None:
     with suppress(UrlNotAllowed):
