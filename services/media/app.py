@@ -1,5 +1,7 @@
 """The composition root of media: the only place that constructs clients."""
 
+from services.media.checking import Checking, Uploads
+from services.media.fetching import Fetches
 from services.media.handlers import MediaJobs
 from services.media.http import MediaRoutes
 from services.media.keeping import Keeper
@@ -8,7 +10,7 @@ from services.media.settings import MediaSettings
 from services.media.store import MEDIA_DOCUMENTS, MediaStore
 from services.media.sweeping import Sweeper
 from services.media.uploading import Uploading
-from services.media.working import Checking, Worker
+from services.media.working import Crew, Worker
 from shared.contracts import topics
 from shared.runtime.auth import Verifier
 from shared.runtime.clock import SystemClock
@@ -19,6 +21,8 @@ from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
+from shared.runtime.outbound_download import Downloads
+from shared.runtime.outbound_url import OutboundPolicy
 from shared.runtime.outbox import Outbox
 from shared.runtime.s3 import MinioStore
 from shared.runtime.service_client import ServiceClient
@@ -44,10 +48,15 @@ def build(settings: MediaSettings) -> Service:
     outbox = Outbox(mongo.db, producer, [MEDIA_DOCUMENTS], metrics)
     store = MediaStore(mongo, outbox, settings.media_quota)
     keeper = Keeper(mongo, objects, store)
-    checking = Checking(objects, keeper, Sandbox({"LANG": "C.UTF-8"}), clock)
-    worker = Worker(store, checking, clock, metrics, settings.media_workers, settings.instance)
+    checking = Checking(keeper, Sandbox({"LANG": "C.UTF-8"}), clock)
+    uploads = Worker(
+        "uploads", store, Uploads(objects, checking), clock, metrics, _crew(settings, settings.media_workers)
+    )
+    downloads = Downloads(OutboundPolicy(settings.allow_private_urls))
+    fetching = Fetches(downloads, checking, clock, settings.media_workers)
+    fetches = Worker("fetches", store, fetching, clock, metrics, _crew(settings, settings.media_fetchers))
     sweeper = Sweeper(store, objects, keeper, clock, metrics)
-    jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, worker, clock), producer)
+    jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, uploads, fetches, clock), producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics)
     gateway = ServiceClient(settings.gateway_url, "gateway")
     MediaRoutes(store, Uploading(store, objects, clock, gateway), objects, clock).add(app)
@@ -55,7 +64,8 @@ def build(settings: MediaSettings) -> Service:
     health.ready_when_reachable("mongo", mongo)
     health.ready_when_reachable("s3", objects)
     health.alive_while("jobs", jobs.progress)
-    health.alive_while("worker", worker.progress)
+    health.alive_while("uploads", uploads.progress)
+    health.alive_while("fetches", fetches.progress)
     health.alive_while("sweeper", sweeper.progress)
     engines: list[Component] = [
         keys,
@@ -74,8 +84,13 @@ def build(settings: MediaSettings) -> Service:
         settings=settings,
         health=health,
         metrics=metrics,
-        components=[*engines, worker, sweeper, jobs],
+        components=[*engines, downloads, uploads, fetches, sweeper, jobs],
         http=app,
         http_port=settings.media_http_port,
         probe_port=settings.media_probe_port,
     )
+
+
+def _crew(settings: MediaSettings, at_once: int) -> Crew:
+    """A workspace whose channels keep us waiting leaves half of it to the others."""
+    return Crew(settings.instance, at_once, max(settings.media_workers, at_once // 2))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from shared.contracts.media_types import kind_of, presentation
+from shared.contracts.media_types import Purpose, kind_of, presentation
 from shared.contracts.resources import AttachmentKind, MediaState, Rendition
 
 UPLOAD_LASTS = timedelta(hours=1)
@@ -18,7 +18,6 @@ OBJECTS_LAST = timedelta(hours=48)
 """Objects outlive their last use by so long."""
 
 ORIGINAL: Literal["original"] = "original"
-Purpose = Literal["voice", "attachment"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import structlog
 
 from services.media.core import Carrier, Media, used
+from services.media.filenames import BadName, checked_name
 from services.media.store import Change, MediaStore, Stale
 from services.media.working import Worker
 from shared.contracts.outbound import FetchMedia, MediaReferenced, ProcessMedia
@@ -22,9 +23,10 @@ TRIES = 20
 class MediaJobs:
     """Handler of the group. Each record may come again: what it asks for is done already then."""
 
-    def __init__(self, store: MediaStore, worker: Worker, clock: Clock) -> None:
+    def __init__(self, store: MediaStore, uploads: Worker, fetches: Worker, clock: Clock) -> None:
         self._store = store
-        self._worker = worker
+        self._uploads = uploads
+        self._fetches = fetches
         self._clock = clock
 
     async def handle(self, batch: Batch) -> None:
@@ -32,7 +34,7 @@ class MediaJobs:
         for record in batch.records:
             match _read(record):
                 case ProcessMedia():
-                    self._worker.wake()  # the job is in the document since before this record was sent
+                    self._uploads.wake()  # the job is in the document since before this record was sent
                 case MediaReferenced() as reference:
                     await self._refer(reference)
                 case FetchMedia() as wanted:
@@ -68,13 +70,22 @@ class MediaJobs:
             purpose="voice" if attachment.kind == "voice" else "attachment",
             state="processing",
             content_type=attachment.content_type,
-            filename=attachment.filename,
+            filename=_name(attachment.filename),
             size=None,
             created_by=None,
             carrier=Carrier(wanted.conversation_id, wanted.message_id),
             used=True,
         )
-        await self._store.expect(media, wanted.model_dump(mode="json"), self._clock.now())
+        await self._store.expect(media, wanted, self._clock.now())
+        self._fetches.wake()
+
+
+def _name(said: str | None) -> str | None:
+    """A customer's file comes in under another name rather than not at all."""
+    try:
+        return said and checked_name(said)
+    except BadName:
+        return None
 
 
 def _read(record: Record) -> FetchMedia | ProcessMedia | MediaReferenced:

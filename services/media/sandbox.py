@@ -4,7 +4,7 @@ import asyncio
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Annotated, Literal
 
@@ -51,29 +51,32 @@ class Sandbox:
         self._wall_s = wall_s
         self._program = program
 
-    async def inspect(self, file: IO[bytes], content_type: str, renditions: Sequence[IO[bytes]] = ()) -> Verdict:
-        """Of an open file, from its beginning; of a recording, with its renditions (Ogg, M4A) into open files.
+    async def inspect(self, file: IO[bytes], content_type: str, renditions: Mapping[str, IO[bytes]] = {}) -> Verdict:
+        """Of an open file, from its beginning. `renditions`: what to make of it, by their names, into open files.
 
         A crash or a bomb is a verdict, too. NoVerdict where it took too long, or gave up by itself; Transient where no
         process can be started.
         """
         file.seek(0)
         with tempfile.TemporaryFile() as answer:  # a pipe that nobody reads on would keep the process's end from us
-            status = await self._ended(file, answer, (content_type, *(str(one.fileno()) for one in renditions)))
+            status = await self._ended(file, answer, content_type, renditions)
             answer.seek(0)
             return _verdict(status, answer.read(MAX_ANSWER))
 
-    async def _ended(self, file: IO[bytes], answer: IO[bytes], words: tuple[str, ...]) -> int | None:
+    async def _ended(
+        self, file: IO[bytes], answer: IO[bytes], content_type: str, renditions: Mapping[str, IO[bytes]]
+    ) -> int | None:
         """The exit status; None where it took too long."""
-        command = (sys.executable, "-P", "-m", self._program, *words)
-        passed = [int(word) for word in words[1:]]
+        passed = {name: one.fileno() for name, one in renditions.items()}
+        words = [f"{name}={number}" for name, number in passed.items()]
+        command = (sys.executable, "-P", "-m", self._program, content_type, *words)
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=file,
                 stdout=answer,
                 stderr=asyncio.subprocess.DEVNULL,
-                pass_fds=passed,
+                pass_fds=list(passed.values()),
                 env=dict(self._environment),
             )
         except OSError as error:

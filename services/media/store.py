@@ -1,19 +1,21 @@
 """`media`: one document each, what is told of it inside until it is published; `accounts`: bytes of each workspace.
 
 A change that alters what a workspace is charged changes both in one transaction. `job` is the work that is due, claimed
-by compare-and-set: a claim that isn't renewed runs out, and another worker takes it.
+by compare-and-set: a claim that isn't renewed runs out, and another worker takes it. Two queues: uploads to
+be checked, files to be fetched from channels.
 """
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
 from services.media.core import Media
 from services.media.documents import document_of, media_of
 from services.media.telling import events, record
 from shared.contracts.ids import document_key
+from shared.contracts.outbound import FetchMedia
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import MEDIA, WORKSPACE_EVENTS
 from shared.contracts.wire import encode
@@ -33,6 +35,7 @@ from shared.runtime.turns import Turns
 
 MEDIA_DOCUMENTS = "media"
 ACCOUNTS = "accounts"
+Queue = Literal["uploads", "fetches"]
 KEEP_GONE = timedelta(days=7)
 """So long a document waits in case its last record couldn't be published."""
 
@@ -45,7 +48,7 @@ INDEXES = (
         partialFilterExpression={"library.added_at": {"$type": "date"}},
     ),
     IndexModel("look_at", name="ripe", partialFilterExpression={"look_at": {"$type": "date"}}),
-    IndexModel("job.due_at", name="jobs", sparse=True),
+    IndexModel([("job.queue", 1), ("job.due_at", 1), ("workspace", 1)], name="queues", sparse=True),
     IndexModel("upload", name="uploads", sparse=True),
     IndexModel("objects", name="objects", sparse=True),
     IndexModel("gone_at", name="gone", expireAfterSeconds=int(KEEP_GONE.total_seconds())),
@@ -62,15 +65,26 @@ class QuotaExceeded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A job that is ours until it isn't renewed. `upload`: the key of the uploaded object.
+    """A job that is ours until it isn't renewed. `upload`: the key of the uploaded object; `fetch`: where to fetch it
+    from instead.
 
     `tries` counts claims, this one included; `faults` those that failed for no reason outside.
     """
 
     media: Media
-    upload: str
+    upload: str | None
+    fetch: FetchMedia | None
     tries: int
     faults: int
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Whose a job becomes, at what time, and until when."""
+
+    owner: str
+    at: datetime
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +121,8 @@ class MediaStore:
 
     async def start(self) -> None:
         await self._media.create_indexes(list(INDEXES))
+        noted = {"fetch": {"$exists": True}, "job": {"$exists": False}, "state": "processing"}
+        await self._media.update_many(noted, {"$set": {"job": _job("fetches", datetime.now(UTC))}})
 
     async def stop(self) -> None:
         """Nothing to end."""
@@ -143,11 +159,12 @@ class MediaStore:
 
         await self._in_turn(media, work)
 
-    async def expect(self, media: Media, fetch: Document, at: datetime) -> None:
+    async def expect(self, media: Media, fetch: FetchMedia, at: datetime) -> None:
         """A file at a channel's side, to be fetched. Repeatable. Nobody asks a customer for room."""
         told = pending_entries([_row(media)], at)
+        work = {"fetch": fetch.model_dump(mode="json"), "job": _job("fetches", at)}
         try:
-            await self._media.insert_one(document_of(media) | {"fetch": fetch, "pending": told})
+            await self._media.insert_one(document_of(media) | work | {"pending": told})
         except PyMongoError as error:
             if not is_duplicate(error):
                 raise
@@ -175,17 +192,23 @@ class MediaStore:
 
     # workers
 
-    async def claim(self, owner: str, now: datetime, until: datetime) -> Claimed | None:
-        """The job that has been due for longest, of those that nobody is at."""
+    async def claim(self, queue: Queue, claim: Claim, besides: Sequence[str] = ()) -> Claimed | None:
+        """The job that has been due for longest, of those that nobody is at, in no workspace of `besides`."""
+        where: Document = {"job.queue": queue, "job.due_at": {"$lte": claim.at}}
+        if besides:
+            where["workspace"] = {"$nin": list(besides)}
+        where["$or"] = [{"job.until": None}, {"job.until": {"$lte": claim.at}}]
         found = await self._media.find_one_and_update(
-            {"job.due_at": {"$lte": now}, "$or": [{"job.until": None}, {"job.until": {"$lte": now}}]},
-            {"$set": {"job.owner": owner, "job.until": until}, "$inc": {"job.tries": 1}},
+            where,
+            {"$set": {"job.owner": claim.owner, "job.until": claim.until}, "$inc": {"job.tries": 1}},
             sort=[("job.due_at", 1)],
             return_document=ReturnDocument.AFTER,
         )
         if found is None:
             return None
-        return Claimed(media_of(found), found["upload"], found["job"]["tries"], found["job"]["faults"])
+        wanted = found.get("fetch")
+        fetch = FetchMedia.model_validate(wanted) if wanted else None
+        return Claimed(media_of(found), found.get("upload"), fetch, found["job"]["tries"], found["job"]["faults"])
 
     async def renew(self, media: Media, owner: str, until: datetime) -> bool:
         """Whether the job still is the owner's."""
@@ -234,6 +257,10 @@ class MediaStore:
         await self._outbox.flush(MEDIA_DOCUMENTS, document_key(media.workspace, media.id))
 
 
+def _job(queue: Queue, due_at: datetime) -> Document:
+    return {"queue": queue, "due_at": due_at, "owner": None, "until": None, "tries": 0, "faults": 0}
+
+
 def _there(workspace: str, ident: str) -> Document:
     return {"_id": document_key(workspace, ident), "workspace": workspace}
 
@@ -249,7 +276,7 @@ def _update(before: Media, after: Media, change: Change) -> Document:
         told.append(Outgoing(WORKSPACE_EVENTS, event.workspace, event.encoded(), event.headers()))
     values = document_of(after)
     if change.job:
-        values["job"] = {"due_at": change.at, "owner": None, "until": None, "tries": 0, "faults": 0}
+        values["job"] = _job("uploads", change.at)
     if after.gone:
         values["gone_at"] = change.at
     update: Document = {"$set": values, "$push": {"pending": {"$each": pending_entries(told, change.at)}}}

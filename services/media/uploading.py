@@ -9,10 +9,10 @@ import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from services.media.core import UPLOAD_LASTS, Media, Place, Purpose, begun, completed, discarded
+from services.media.core import UPLOAD_LASTS, Media, Place, begun, completed, discarded
 from services.media.filenames import BadName, checked_name
 from services.media.store import Change, MediaStore, QuotaExceeded, Stale
-from shared.contracts.media_types import MediaType, media_type_of
+from shared.contracts.media_types import MediaType, Purpose, max_bytes, media_type_of
 from shared.contracts.outbound import ProcessMedia
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import MEDIA_JOBS
@@ -25,8 +25,6 @@ from shared.runtime.s3 import ObjectMissing, ObjectStore
 from shared.runtime.service_client import ServiceClient
 
 INCOMING = "incoming/"
-MAX_RECORDING = 16 << 20
-"""Bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +144,7 @@ def _over(media: Media) -> Problem:
 
 
 def _check_size(announced: Announced, known: MediaType) -> None:
-    limit = MAX_RECORDING if announced.purpose == "voice" else known.max_bytes
+    limit = max_bytes(announced.purpose, known)
     if announced.size > limit:
         detail = f"Files of type {known.name} have at most {limit:,} bytes here."
         raise Problem(

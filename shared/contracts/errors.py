@@ -76,9 +76,11 @@ _ALL = (
     ErrorCode("SIZE_MISMATCH", None, "The upload has another size than was declared", "Declare the size of the very bytes that you upload."),
     ErrorCode("TYPE_MISMATCH", None, "The content is not of the declared type", "Declare what the file really is."),
     ErrorCode("UNREADABLE", None, "The file cannot be decoded: damaged or cut off", "Check that it opens, then upload it again."),
-    ErrorCode("TOO_LONG", None, "The recording is longer than 5 minutes", "Record it in parts."),
+    ErrorCode("TOO_LONG", None, "The recording is longer than 5 minutes, or a file plays for hours", "Record it in parts."),
     ErrorCode("TOO_COMPLEX", None, "Decoding it takes more than is allowed", "Make it smaller: fewer pixels, a shorter recording."),
     ErrorCode("UNSAFE_ARCHIVE", None, "The archive unpacks to too much, or outside of its folder", "Pack only the files themselves."),
+    ErrorCode("FETCH_REFUSED", None, "The channel's side would not give out the file", "Ask the customer to send it again; adapters: the URL must answer 200 without a token."),
+    ErrorCode("FETCH_EXPIRED", None, "The channel's side did not give out the file for 24 h", "Ask the customer to send it again; check the adapter's file server."),
     ErrorCode("FOREIGN", None, "The record names something of another channel", "Check the adapter's ids."),
 )  # fmt: skip
 

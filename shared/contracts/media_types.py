@@ -10,7 +10,11 @@ from shared.contracts.resources import AttachmentKind
 Family = Literal["picture", "recording", "document", "archive", "text"]
 """How the content is checked: decoded as a picture or a recording, by its signature, as an archive, as text."""
 
+Purpose = Literal["voice", "attachment"]
+
 MIB = 1 << 20
+MAX_RECORDING = 16 * MIB
+"""Bytes of what becomes a voice message."""
 OPAQUE = "application/octet-stream"
 _CONTENT_TYPE = re.compile(r"([a-z0-9.+-]{1,60}/[a-z0-9.+-]{1,100})(?:;[\x20-\x7e]{0,100})?")
 
@@ -110,7 +114,7 @@ _OTHER_NAMES: Mapping[str, str] = {
 }
 
 MEDIA_TYPES: Mapping[str, MediaType] = {row.name: row for row in _ALL}
-_EXTENSIONS = frozenset(extension for row in _ALL for extension in row.extensions)
+_BY_EXTENSION: Mapping[str, MediaType] = {ending: row for row in reversed(_ALL) for ending in reversed(row.extensions)}
 
 
 def media_type_of(content_type: str) -> MediaType | None:
@@ -121,7 +125,17 @@ def media_type_of(content_type: str) -> MediaType | None:
     return MEDIA_TYPES.get(_OTHER_NAMES.get(match[1], match[1]))
 
 
-def kind_of(purpose: Literal["voice", "attachment"], content_type: str | None) -> AttachmentKind:
+def by_extension(extension: str) -> MediaType | None:
+    """By the ending of a file's name, dot included; the usual one of several."""
+    return _BY_EXTENSION.get(extension.lower())
+
+
+def max_bytes(purpose: Purpose, known: MediaType) -> int:
+    """The largest file of this type that is taken."""
+    return MAX_RECORDING if purpose == "voice" else known.max_bytes
+
+
+def kind_of(purpose: Purpose, content_type: str | None) -> AttachmentKind:
     """What a media is to people."""
     if purpose == "voice":
         return "voice"
@@ -147,5 +161,5 @@ def presentation(content_type: str, filename: str | None) -> Presentation:
     name = filename or f"{known.kind}{known.extensions[0]}"
     if not name.lower().endswith(known.extensions):
         stem, dot, ending = name.rpartition(".")
-        name = (stem if stem and dot + ending.lower() in _EXTENSIONS else name) + known.extensions[0]
+        name = (stem if stem and dot + ending.lower() in _BY_EXTENSION else name) + known.extensions[0]
     return Presentation(OPAQUE if known.active else content_type, name, known.inline)

@@ -5,6 +5,7 @@ from typing import BinaryIO
 
 import av
 
+from services.media.inspecting import thumbnails
 from services.media.inspecting.refusal import Refusal
 from shared.contracts.media_types import MediaType
 
@@ -13,8 +14,8 @@ MAX_FRAMES = 1_000
 """Of an animation; what comes after them isn't looked at."""
 
 
-def check(file: BinaryIO, known: MediaType) -> None:
-    """Refusal UNREADABLE or TOO_COMPLEX."""
+def check(file: BinaryIO, known: MediaType, thumb: BinaryIO | None = None) -> None:
+    """Refusal UNREADABLE or TOO_COMPLEX. A small one of its first frame goes to `thumb`."""
     if _pixels_of_png(file) > MAX_PIXELS:  # FFmpeg says nothing of the size of one that it finds too large itself
         raise Refusal("TOO_COMPLEX", f"more than {MAX_PIXELS} pixels")
     try:
@@ -26,7 +27,9 @@ def check(file: BinaryIO, known: MediaType) -> None:
             context.thread_count = 1
             context.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
             frames = 0
-            for _ in container.decode(stream):
+            for frame in container.decode(stream):
+                if frames == 0 and thumb is not None:
+                    thumbnails.write(frame, thumb)
                 frames += 1
                 if frames == MAX_FRAMES:
                     break

@@ -1,6 +1,6 @@
-"""`python -m services.media.inspecting.program TYPE [OGG M4A]`: the file is standard input, the verdict a line of JSON.
+"""`python -m services.media.inspecting.program TYPE [NAME=FD …]`: a file is standard input, a line of JSON the verdict.
 
-With two open files (their descriptors) it is a recording, and its renditions go there.
+Renditions go into open files, by their descriptors: `ogg` and `m4a` of a recording, `thumb` of a picture.
 
 The limits come first, so that they hold for all that reads the file: CPU seconds, address space, no more written than
 a rendition, no core dumps; and a low priority. Whoever started this watches the clock, and takes any other end than a
@@ -11,6 +11,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 CPU_S = 40
@@ -30,12 +31,14 @@ def limit() -> None:
         resource.setrlimit(what, (most, most))
 
 
-def verdict(file: BinaryIO, content_type: str, renditions: list[BinaryIO]) -> dict[str, Any]:
+def verdict(file: BinaryIO, content_type: str, renditions: Mapping[str, BinaryIO]) -> dict[str, Any]:
     """`{"duration_s", "waveform"}` of what may be kept, `{"code", "detail"}` of what may not."""
     from services.media.inspecting.refusal import Refusal
 
     try:
-        return _heard(file, content_type, *renditions) if renditions else {"duration_s": _checked(file, content_type)}
+        if "ogg" in renditions:
+            return _heard(file, content_type, renditions["ogg"], renditions["m4a"])
+        return {"duration_s": _checked(file, content_type, renditions.get("thumb"))}
     except Refusal as refusal:
         return {"code": refusal.code, "detail": str(refusal)}
     except MemoryError:
@@ -50,7 +53,7 @@ def _heard(file: BinaryIO, content_type: str, ogg: BinaryIO, m4a: BinaryIO) -> d
     return {"duration_s": seconds, "waveform": peaks}
 
 
-def _checked(file: BinaryIO, content_type: str) -> float | None:
+def _checked(file: BinaryIO, content_type: str, thumb: BinaryIO | None) -> float | None:
     """Seconds, of what has a duration."""
     from services.media.inspecting import archives, pictures, recordings, signature, texts
     from shared.contracts.media_types import MEDIA_TYPES
@@ -58,7 +61,7 @@ def _checked(file: BinaryIO, content_type: str) -> float | None:
     known, duration = MEDIA_TYPES[content_type], None
     signature.check(file, known)
     if known.family == "picture":
-        pictures.check(file, known)
+        pictures.check(file, known, thumb)
     elif known.family == "recording":
         duration = recordings.check(file, known)
     elif known.family == "archive":
@@ -70,9 +73,10 @@ def _checked(file: BinaryIO, content_type: str) -> float | None:
 
 def main() -> None:
     limit()
-    opened: list[BinaryIO] = [open(int(number), "r+b") for number in sys.argv[2:]]  # noqa: SIM115 - they end with the process
+    words = (word.split("=") for word in sys.argv[2:])
+    opened: dict[str, BinaryIO] = {name: open(int(number), "r+b") for name, number in words}  # noqa: SIM115 - they end with the process
     found = verdict(sys.stdin.buffer, sys.argv[1], opened)
-    for file in opened:
+    for file in opened.values():
         file.flush()
     sys.stdout.write(json.dumps(found))
 

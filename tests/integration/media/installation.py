@@ -9,17 +9,21 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from services.media.app import TOPICS, build
+from services.media.checking import Checking, Uploads
+from services.media.fetching import Fetches
+from services.media.handlers import MediaJobs
 from services.media.keeping import Keeper
 from services.media.sandbox import Sandbox
 from services.media.settings import MediaSettings
 from services.media.store import MEDIA_DOCUMENTS, MediaStore
 from services.media.sweeping import Sweeper
 from services.media.uploading import Uploading
-from services.media.working import Checking, Worker
+from services.media.working import Crew, Worker
 from shared.runtime.auth import Principal
 from shared.runtime.component import Component, Service
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
+from shared.runtime.outbound_download import Downloads
 from shared.runtime.outbox import Outbox
 from shared.runtime.s3 import MinioStore
 from shared.runtime.service_client import ServiceClient
@@ -55,17 +59,23 @@ class Parts:
     sweeper: Sweeper
     settings: MediaSettings
 
-    @property
-    def checking(self) -> Checking:
-        return self._checking(None, None)
+    def uploads(self, objects: MinioStore | None = None, sandbox: Sandbox | None = None) -> Uploads:
+        return Uploads(objects or self.objects, self._checking(sandbox))
 
     def worker(self, objects: MinioStore | None = None, sandbox: Sandbox | None = None) -> Worker:
         """One job at a time; with another object store, or another way to check, if a test wants so."""
-        return Worker(self.store, self._checking(objects, sandbox), self.clock, Metrics(), 1, "w")
+        work = self.uploads(objects, sandbox)
+        return Worker("uploads", self.store, work, self.clock, Metrics(), Crew("w", 1, 1))
 
-    def _checking(self, objects: MinioStore | None, sandbox: Sandbox | None) -> Checking:
-        box = sandbox or Sandbox({"PYTHONPATH": str(ROOT)})
-        return Checking(objects or self.objects, self.keeper, box, self.clock)
+    def jobs(self) -> MediaJobs:
+        return MediaJobs(self.store, self.worker(), self.worker(), self.clock)
+
+    def fetcher(self, downloads: Downloads, at_once: int, share: int) -> Worker:
+        work = Fetches(downloads, self._checking(None), self.clock, 1)
+        return Worker("fetches", self.store, work, self.clock, Metrics(), Crew("f", at_once, share))
+
+    def _checking(self, sandbox: Sandbox | None) -> Checking:
+        return Checking(self.keeper, sandbox or Sandbox({"PYTHONPATH": str(ROOT)}), self.clock)
 
 
 class Installation(Replicas):
@@ -81,6 +91,7 @@ class Installation(Replicas):
             "s3_access_key": engines.s3_keys.access,
             "s3_secret_key": engines.s3_keys.secret,
             "media_quota": QUOTA,
+            "allow_private_urls": True,
         }
         return MediaSettings.model_validate(self.settings(instance) | own)
 
@@ -106,6 +117,14 @@ class Installation(Replicas):
         ident = str(uuid.uuid4())
         self.neighbours.conversations[ident] = workspace
         return ident
+
+
+@asynccontextmanager
+async def emptied(parts: Parts) -> AsyncIterator[None]:
+    """Nothing is left in its database afterwards."""
+    yield
+    for name in await parts.mongo.db.list_collection_names():
+        await parts.mongo.db.drop_collection(name)
 
 
 def manager_of(workspace: str) -> Principal:

@@ -51,10 +51,15 @@ async def test_a_file_goes_in_and_comes_out_as_it_was(manager: Api, agent: Api) 
     assert got.headers["content-disposition"] == "inline; filename*=UTF-8''cat%C3%A1logo%202026.png"
     media = await agent.ok("GET", f"/v1/media/{made['media_id']}")
     assert (media["state"], media["purpose"], media["attachable"]) == ("ready", "attachment", True)
-    assert [one["name"] for one in media["renditions"]] == ["original"]
+    assert [(one["name"], one["content_type"]) for one in media["renditions"]] == [
+        ("original", "image/png"),
+        ("thumb", "image/webp"),
+    ]
     same = await fetch(await location(agent, f"/v1/media/{made['media_id']}/content?rendition=original"))
     assert same.body == PICTURE
     await agent.refused("GET", f"/v1/media/{made['media_id']}/content?rendition=ogg", 404, "NOT_FOUND")
+    small = await fetch(await location(agent, f"/v1/media/{made['media_id']}/content?rendition=thumb"))
+    assert (small.body[8:12], small.headers["content-type"]) == (b"WEBP", "image/webp")
 
 
 async def test_the_library_is_searched_and_paged_newest_first(manager: Api, agent: Api) -> None:

@@ -8,37 +8,29 @@ import pytest
 import pytest_asyncio
 
 from services.media.core import OBJECTS_LAST, UPLOAD_LASTS, Facts, Media, kept, removed
-from services.media.handlers import MediaJobs
 from services.media.sandbox import Sandbox
-from services.media.store import Change, Stale
+from services.media.store import Change, Claim, Claimed, Stale
 from services.media.sweeping import INCOMING_LASTS
 from services.media.uploading import INCOMING, Announced
 from services.media.working import CLAIM_LASTS, MOST_FAULTS
 from shared.contracts.ids import object_key
 from shared.contracts.inbound import InboundAttachment
 from shared.contracts.outbound import FetchMedia, MediaReferenced
-from shared.contracts.shape import Shape
-from shared.contracts.wire import encode
-from shared.runtime.batches import Batch
 from shared.runtime.problems import Problem
-from shared.runtime.records import Record
 from shared.runtime.s3 import MinioStore, ObjectMissing
 from shared.testing.eventually import eventually
 from shared.testing.uploads import fetch
-from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, manager_of, unique
+from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, emptied, manager_of, unique
+from tests.integration.media.records import CONVERSATION, MESSAGE, batch
 from tests.unit.media.files import png
 
 PICTURE = png(64)
-CONVERSATION = str(uuid.uuid4())
-MESSAGE = f"{CONVERSATION}-3"
 
 
 @pytest_asyncio.fixture
 async def parts(installation: Installation) -> AsyncIterator[Parts]:
-    async with installation.parts(uuid.uuid4().hex[:8]) as parts:
+    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
         yield parts
-        for name in await parts.mongo.db.list_collection_names():
-            await parts.mongo.db.drop_collection(name)
 
 
 async def completed(parts: Parts, workspace: str, content: bytes = PICTURE) -> Media:
@@ -78,10 +70,14 @@ def key_of(media: Media) -> str:
     return object_key(media.workspace, media.renditions[0].sha256)
 
 
+async def claimed(parts: Parts, owner: str) -> Claimed | None:
+    now = parts.clock.now()
+    return await parts.store.claim("uploads", Claim(owner, now, now + CLAIM_LASTS))
+
+
 async def test_a_job_whose_worker_died_is_done_by_another_when_the_claim_ran_out(parts: Parts) -> None:
     media = await completed(parts, unique())
-    now = parts.clock.now()
-    assert await parts.store.claim("dead", now, now + CLAIM_LASTS) is not None
+    assert await claimed(parts, "dead") is not None
     assert not await parts.worker().work()
     parts.clock.ahead += CLAIM_LASTS
     assert await parts.worker().work()
@@ -92,17 +88,17 @@ async def test_a_job_whose_worker_died_is_done_by_another_when_the_claim_ran_out
 async def test_who_lost_the_job_writes_nothing_any_more(parts: Parts) -> None:
     media = await completed(parts, unique())
     now = parts.clock.now()
-    zombie = await parts.store.claim("zombie", now, now + CLAIM_LASTS)
+    zombie = await claimed(parts, "zombie")
     assert zombie is not None
-    after, _ = await parts.checking.checked(zombie)  # all but the outcome
+    after, _ = await parts.uploads().done(zombie)  # all but the outcome
     parts.clock.ahead += CLAIM_LASTS
-    claimed = await parts.store.claim("heir", parts.clock.now(), parts.clock.now() + CLAIM_LASTS)
-    assert claimed is not None and claimed.tries == 2
+    heir = await claimed(parts, "heir")
+    assert heir is not None and heir.tries == 2
     assert not await parts.store.renew(media, "zombie", parts.clock.now() + CLAIM_LASTS)
     with pytest.raises(Stale):
         await parts.store.change(media, after, Change("system", now, owner="zombie"))
     await parts.store.change(media, after, Change("system", now, owner="heir"))
-    assert await used_bytes(parts, media.workspace) == len(PICTURE)
+    assert await used_bytes(parts, media.workspace) == after.charged > len(PICTURE)
 
 
 async def test_a_worker_that_is_stopped_gives_its_job_back_at_once(parts: Parts) -> None:
@@ -151,7 +147,7 @@ async def test_an_upload_is_read_once_and_gone_afterwards(parts: Parts) -> None:
 async def test_a_file_that_was_removed_while_it_was_checked_stays_removed(parts: Parts) -> None:
     media = await completed(parts, unique())
     now = parts.clock.now()
-    job = await parts.store.claim("slow", now, now + CLAIM_LASTS)
+    job = await claimed(parts, "slow")
     assert job is not None
     await parts.store.change(media, removed(media, now), Change("agent:x", now))
     after = kept(media, Facts((), "image/png", 1), now)
@@ -208,7 +204,7 @@ async def test_objects_go_two_days_after_nobody_refers_to_them(parts: Parts) -> 
     parts.clock.ahead += OBJECTS_LAST + timedelta(minutes=1)
     await parts.sweeper.sweep()
     assert await exists(parts, key_of(media)), "the twin has it"
-    assert await used_bytes(parts, workspace) == len(PICTURE)
+    assert await used_bytes(parts, workspace) == twin.charged
     now = parts.clock.now()
     await parts.store.change(twin, removed(twin, now), Change("agent:x", now))
     for left in (True, True, False):
@@ -234,17 +230,9 @@ async def test_an_object_that_is_just_being_deleted_is_waited_for(parts: Parts) 
     assert (await known(parts, other)).state == "ready"
 
 
-def batch(*jobs: Shape) -> Batch:
-    records = [
-        Record(topic="media.jobs", partition=0, offset=at, key=b"k", value=encode(job), headers={}, timestamp_ms=0)
-        for at, job in enumerate(jobs)
-    ]
-    return Batch(records, {})
-
-
 async def test_what_a_message_refers_to_is_kept_for_ever(parts: Parts) -> None:
     media = await ready(parts, unique())
-    jobs = MediaJobs(parts.store, parts.worker(), parts.clock)
+    jobs = parts.jobs()
     reference = MediaReferenced(
         workspace=media.workspace, conversation_id=CONVERSATION, message_id=MESSAGE, media_id=media.id
     )
@@ -272,7 +260,7 @@ async def test_what_a_channel_holds_for_us_is_noted_once(parts: Parts) -> None:
         attachment=attachment,
         requested_at="2026-11-24T09:30:00.000Z",
     )
-    jobs = MediaJobs(parts.store, parts.worker(), parts.clock)
+    jobs = parts.jobs()
     await jobs.handle(batch(wanted, wanted))
     media = await parts.store.find(workspace, ident)
     assert media is not None

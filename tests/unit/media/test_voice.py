@@ -120,7 +120,8 @@ async def test_in_its_process_it_comes_out_the_same(tmp_path: Path) -> None:
     with source, ogg, m4a:
         source.write(recording("webm", "libopus", 1.0))
         source.flush()
-        found: Verdict = await Sandbox({"PYTHONPATH": str(ROOT)}, 30, PROGRAM).inspect(source, "audio/webm", [ogg, m4a])
+        box = Sandbox({"PYTHONPATH": str(ROOT)}, 30, PROGRAM)
+        found: Verdict = await box.inspect(source, "audio/webm", {"ogg": ogg, "m4a": m4a})
         assert found.code is None and found.waveform is not None and len(found.waveform) == 64
         assert found.duration_s is not None
         check(found.duration_s, (tmp_path / "ogg").read_bytes(), (tmp_path / "m4a").read_bytes())

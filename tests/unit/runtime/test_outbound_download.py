@@ -5,7 +5,7 @@ import asyncio
 import hashlib
 import io
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -14,54 +14,16 @@ import pytest_asyncio
 
 from shared.runtime.outbound_download import DownloadBounds, DownloadFailed, DownloadRefused, Downloads
 from shared.runtime.outbound_url import OutboundPolicy
+from shared.testing.file_source import FILE, FileSource, dripping, endless, gives, says
 
 SOON = DownloadBounds(connect_s=1.0, pause_s=0.5, deadline_s=1.0)
 LIMIT = 100_000
-FILE = bytes(range(256)) * 100
-
-Answers = Callable[[str, asyncio.StreamWriter], Awaitable[None]]
-
-
-class Source:
-    """`answer(path, writer)` is called for each request; `asked`: their heads."""
-
-    def __init__(self) -> None:
-        self.port = 0
-        self.asked: list[str] = []
-        self.answer: Answers = self.whole
-
-    def url(self, path: str = "/file.bin", host: str = "127.0.0.1") -> str:
-        return f"http://{host}:{self.port}{path}"
-
-    async def whole(self, path: str, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: %d\r\n\r\n" % len(FILE) + FILE)
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        self.asked.append(head)
-        try:
-            await self.answer(head.split()[1], writer)
-            await writer.drain()
-        except ConnectionError:
-            pass
-        finally:
-            writer.close()
-
-
-def says(head: str, body: bytes = b"") -> Answers:
-    async def answer(path: str, writer: asyncio.StreamWriter) -> None:
-        writer.write(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
-
-    return answer
 
 
 @pytest_asyncio.fixture
-async def source() -> AsyncIterator[Source]:
-    made = Source()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    yield made
-    server.close()
+async def source() -> AsyncIterator[FileSource]:
+    async with FileSource() as source:
+        yield source
 
 
 @asynccontextmanager
@@ -93,7 +55,7 @@ async def failure(url: str) -> DownloadFailed:
     return failed.value
 
 
-async def test_a_file_comes_whole_with_what_was_said_of_it(source: Source) -> None:
+async def test_a_file_comes_whole_with_what_was_said_of_it(source: FileSource) -> None:
     async with downloads() as client:
         into = io.BytesIO()
         found = await client.get(source.url("/a/photo.png?sig=1"), LIMIT, into)
@@ -102,26 +64,26 @@ async def test_a_file_comes_whole_with_what_was_said_of_it(source: Source) -> No
     assert (found.content.size, found.content.sha256) == (len(FILE), hashlib.sha256(FILE).hexdigest())
 
 
-async def test_nothing_of_ours_goes_along(source: Source) -> None:
+async def test_nothing_of_ours_goes_along(source: FileSource) -> None:
     assert await got(source.url()) == FILE
     (head,) = source.asked
     names = {line.partition(":")[0].lower() for line in head.splitlines()[1:] if line}
     assert names == {"host", "user-agent", "accept", "accept-encoding", "connection"}
 
 
-async def test_what_a_file_held_before_is_gone(source: Source) -> None:
+async def test_what_a_file_held_before_is_gone(source: FileSource) -> None:
     source.answer = says("HTTP/1.1 200 OK\ncontent-length: 3", b"abc")
     assert await got(source.url()) == b"abc"
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 451])
-async def test_what_is_not_there_is_refused_for_good(source: Source, status: int) -> None:
+async def test_what_is_not_there_is_refused_for_good(source: FileSource, status: int) -> None:
     source.answer = says(f"HTTP/1.1 {status} No\ncontent-length: 0")
     assert await refusal(source.url()) == "FETCH_REFUSED"
 
 
 @pytest.mark.parametrize("status", [204, 206, 304, 408, 425, 429, 500, 502, 503, 504])
-async def test_what_may_pass_is_tried_again(source: Source, status: int) -> None:
+async def test_what_may_pass_is_tried_again(source: FileSource, status: int) -> None:
     source.answer = says(f"HTTP/1.1 {status} Later\ncontent-length: 0\nretry-after: 7")
     failed = await failure(source.url())
     assert (str(failed), failed.retry_after) == (f"HTTP {status}", "7")
@@ -134,58 +96,40 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
     await failure("http://no-such-host.invalid/")
 
 
-async def test_a_body_that_breaks_off_is_no_file(source: Source) -> None:
+async def test_a_body_that_breaks_off_is_no_file(source: FileSource) -> None:
     source.answer = says("HTTP/1.1 200 OK\ncontent-length: 1000", b"x" * 999)
     await failure(source.url())
 
 
-async def test_a_body_beyond_the_limit_is_refused_when_it_is_announced(source: Source) -> None:
+async def test_a_body_beyond_the_limit_is_refused_when_it_is_announced(source: FileSource) -> None:
     source.answer = says(f"HTTP/1.1 200 OK\ncontent-length: {LIMIT + 1}")
     assert await refusal(source.url()) == "FILE_TOO_LARGE"
 
 
-async def test_a_body_without_an_end_is_refused_at_the_limit(source: Source) -> None:
-    sent = 0
-
-    async def endless(path: str, writer: asyncio.StreamWriter) -> None:
-        nonlocal sent
-        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
-        while True:
-            writer.write(bytes(10_000))
-            sent += 10_000
-            await writer.drain()
-
+async def test_a_body_without_an_end_is_refused_at_the_limit(source: FileSource) -> None:
     source.answer = endless
     assert await refusal(source.url()) == "FILE_TOO_LARGE"
-    assert sent < 100 * LIMIT
 
 
-async def test_a_slow_drip_ends_with_the_deadline(source: Source) -> None:
-    async def drip(path: str, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
-        while True:
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.05)  # the drip
-
-    source.answer = drip
+async def test_a_slow_drip_ends_with_the_deadline(source: FileSource) -> None:
+    source.answer = dripping
     began = asyncio.get_running_loop().time()
     assert str(await failure(source.url())) == "TimeoutError"
     assert asyncio.get_running_loop().time() - began < 3 * SOON.deadline_s
 
 
-async def test_a_bomb_is_not_unpacked(source: Source) -> None:
+async def test_a_bomb_is_not_unpacked(source: FileSource) -> None:
     source.answer = says("HTTP/1.1 200 OK\ncontent-encoding: gzip\ncontent-length: 4", b"\x1f\x8b\x08\x00")
     assert await got(source.url()) == b"\x1f\x8b\x08\x00"
 
 
-async def test_a_redirect_is_followed_and_each_is_checked(source: Source) -> None:
+async def test_a_redirect_is_followed_and_each_is_checked(source: FileSource) -> None:
     async def hops(path: str, writer: asyncio.StreamWriter) -> None:
         left = int(path.strip("/"))
         if left:
             writer.write(f"HTTP/1.1 302 There\r\nlocation: /{left - 1}\r\ncontent-length: 0\r\n\r\n".encode())
         else:
-            await source.whole(path, writer)
+            await gives(FILE, "image/png")(path, writer)
 
     source.answer = hops
     assert await got(source.url("/5")) == FILE
@@ -207,7 +151,7 @@ async def test_a_redirect_is_followed_and_each_is_checked(source: Source) -> Non
         "http://[bad/",
     ],
 )
-async def test_no_redirect_leads_where_no_url_may(source: Source, location: str) -> None:
+async def test_no_redirect_leads_where_no_url_may(source: FileSource, location: str) -> None:
     source.answer = says(f"HTTP/1.1 302 There\nlocation: {location}\ncontent-length: 0")
     assert await refusal(source.url()) == "URL_NOT_ALLOWED"
 
@@ -220,7 +164,7 @@ async def test_without_leave_nothing_private_is_called(url: str) -> None:
 
 
 async def test_a_name_that_changes_between_look_ups_is_judged_by_the_address_that_is_connected_to(
-    source: Source, monkeypatch: pytest.MonkeyPatch
+    source: FileSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Public when it was looked at, private when it would have been used: there is only one look-up, so no between."""
     loop, answers, connected = asyncio.get_running_loop(), ["93.184.216.34", "127.0.0.1"], []
