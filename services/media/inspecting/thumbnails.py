@@ -1,4 +1,7 @@
-"""A small picture of a picture: as it is seen (turned as its camera was held), nothing of its metadata."""
+"""A small picture of a picture: as it is seen (turned as its camera was held), nothing of its metadata.
+
+Nothing here starts a thread: its process may not.
+"""
 
 from fractions import Fraction
 from typing import BinaryIO
@@ -21,6 +24,7 @@ def write(frame: VideoFrame, into: BinaryIO) -> None:
     with av.open(into, "w", format="webp") as container:
         stream = container.add_stream("libwebp", 1, options={"quality": QUALITY})
         assert isinstance(stream, VideoStream)
+        stream.codec_context.thread_count = 1
         stream.width, stream.height, stream.pix_fmt = small.width, small.height, small.format.name
         container.mux(stream.encode(small))
         container.mux(stream.encode(None))
@@ -30,7 +34,7 @@ def _small(frame: VideoFrame) -> VideoFrame:
     scale = min(1.0, LONGEST_SIDE / max(frame.width, frame.height))
     width, height = (max(1, round(side * scale)) for side in (frame.width, frame.height))
     see_through = frame.format.name == "pal8" or any(component.is_alpha for component in frame.format.components)
-    small = frame.reformat(width, height, "yuva420p" if see_through else "yuv420p", interpolation="AREA")
+    small = frame.reformat(width, height, "yuva420p" if see_through else "yuv420p", interpolation="AREA", threads=1)
     small.pts = 0
     return small
 
@@ -38,6 +42,7 @@ def _small(frame: VideoFrame) -> VideoFrame:
 def _turned(frame: VideoFrame, turns: tuple[str, ...]) -> VideoFrame:
     for turn in turns:
         graph = Graph()
+        graph.threads = 1
         source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1))
         graph.link_nodes(source, graph.add("transpose", turn), graph.add("buffersink")).configure()
         graph.vpush(frame)

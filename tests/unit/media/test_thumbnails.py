@@ -4,6 +4,7 @@ import io
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import av
 import pytest
@@ -95,12 +96,15 @@ def test_of_a_large_picture_it_stays_small() -> None:
     assert 0 < len(small(jpeg(4000, 3000), "image/jpeg")) < 100_000
 
 
-def test_the_program_writes_it_into_the_open_file(tmp_path: object) -> None:
+@pytest.mark.parametrize(
+    ("content", "content_type"), [(png(290), "image/png"), (jpeg(900, 600, 6), "image/jpeg"), (GIF, "image/gif")]
+)
+def test_the_confined_program_writes_it_into_the_open_file(tmp_path: Path, content: bytes, content_type: str) -> None:
     source, thumb = (open(f"{tmp_path}/{name}", "w+b") for name in ("source", "thumb"))  # noqa: SIM115
     with source, thumb:
-        source.write(png(640))
+        source.write(content)
         source.seek(0)
-        words = (sys.executable, "-m", "services.media.inspecting.program", "image/png", f"thumb={thumb.fileno()}")
+        words = (sys.executable, "-m", "services.media.inspecting.program", content_type, f"thumb={thumb.fileno()}")
         ended = subprocess.run(words, stdin=source, pass_fds=[thumb.fileno()], capture_output=True, check=True)
         thumb.seek(0)
         assert (ended.stdout, thumb.read()[8:12]) == (b'{"duration_s": null}', b"WEBP")
