@@ -6,7 +6,7 @@ from typing import Protocol
 
 from services.dispatch.core.outcome import Reply
 from shared.contracts.commands import SentAttachment
-from shared.contracts.media_types import OPAQUE, presentation
+from shared.contracts.media_types import OPAQUE, RENDITION_TYPES, presentation
 from shared.runtime.outbound_http import Bounds, Gate, OutboundHttp
 from shared.runtime.s3 import Shown
 
@@ -40,6 +40,7 @@ class SignedLinks:
         key = attachment.objects.get(rendition)
         if key is None:
             raise ValueError(f"attachment {attachment.media_id} has no {rendition}")
-        look = presentation(attachment.content_type or OPAQUE, attachment.filename)
+        kind = RENDITION_TYPES.get(rendition, attachment.content_type or OPAQUE)
+        look = presentation(kind, attachment.filename)
         shown = Shown(look.content_type, look.filename)
         return self._store.presign_get(key, LINK_LASTS, shown)

@@ -5,7 +5,7 @@ import base64
 from fastapi import FastAPI
 
 from services.gateway.attaching import Attaching, MediaCopy, RemoteMedia
-from services.gateway.channels import ChannelBots
+from services.gateway.channels import Channels
 from services.gateway.commanding import Commander
 from services.gateway.directory import Directory
 from services.gateway.eventlog import WorkspaceLog
@@ -106,8 +106,8 @@ class _Parts:
         self._outbox = Outbox(mongo.db, self._producer, [COMMANDS, MARKS, MEMBERS], metrics)
         self._commands = CommandStore(mongo)
         self._outcomes = Outcomes(self._commands, self._clock)
-        self._bots = ChannelBots()
-        self.channels = messaging.table(topics.CHANNELS, self._bots.changed)
+        self._known_channels = Channels()
+        self.channels = messaging.table(topics.CHANNELS, self._known_channels.changed)
         self.incarnations = messaging.incarnations()
         self.stream = LiveStream(
             messaging, self.incarnations, _stream_settings(settings), self._clock, metrics, self._producer
@@ -164,7 +164,7 @@ class _Parts:
             search=SearchStore(self._mongo, self._model),
             members=self._members,
             commands=self._commands,
-            bots=self._bots,
+            channels=self._known_channels,
             snippets=RemoteSnippets(self._snippets),
             attaching=Attaching(self._media_copy, RemoteMedia(self._media)),
             stream=self.stream,

@@ -5,6 +5,7 @@ from typing import Protocol
 from urllib.parse import quote
 
 from services.gateway.bodies import AttachmentBody
+from shared.contracts.capabilities import Capabilities, carried
 from shared.contracts.commands import SentAttachment
 from shared.contracts.ids import object_key
 from shared.contracts.media_types import kind_of
@@ -54,9 +55,11 @@ class Attaching:
         self._known = known
         self._asked = asked
 
-    async def attachments(self, member: Principal, wanted: Sequence[AttachmentBody]) -> tuple[SentAttachment, ...]:
+    async def attachments(
+        self, member: Principal, wanted: Sequence[AttachmentBody], channel: Capabilities
+    ) -> tuple[SentAttachment, ...]:
         """In the order that was asked for. Problem 422, 409 or 503: each fault names its place."""
-        found = [await self._found(member, one.media_id) for one in wanted]
+        found = [_checked(await self._found(member, one.media_id), channel) for one in wanted]
         faults = [
             {"field": f"attachments.{index}.media_id", "code": one.code, "detail": one.detail}
             for index, one in enumerate(found)
@@ -64,7 +67,7 @@ class Attaching:
         ]
         first = next((one for one in found if isinstance(one, Problem)), None)
         if first is not None:
-            raise Problem(first.status, first.code, first.detail, errors=faults)
+            raise Problem(first.status, first.code, first.detail, errors=faults, **first.extra)
         return tuple(one for one in found if isinstance(one, SentAttachment))
 
     async def _found(self, member: Principal, ident: str) -> SentAttachment | Problem:
@@ -81,6 +84,24 @@ class Attaching:
         return Problem(409, "MEDIA_NOT_READY", "The file is not ready yet.")
 
 
+def _checked(one: SentAttachment | Problem, channel: Capabilities) -> SentAttachment | Problem:
+    """The refusal of what the channel cannot carry, before anything is sent."""
+    if isinstance(one, Problem):
+        return one
+    out = carried(one, channel)
+    if out is None:
+        detail = f"This channel carries no {one.kind}."
+        return Problem(422, "MEDIA_NOT_SUPPORTED", detail, allowed=list(channel.media))
+    if out.kind != "voice" and not channel.takes(out.content_type):
+        detail = f"This channel does not carry files of type {out.content_type}."
+        return Problem(422, "MEDIA_NOT_SUPPORTED", detail, allowed=list(channel.content_types or ()))
+    limit = channel.limit(out.kind)
+    if out.size > limit:
+        detail = f"This channel carries {out.kind} of at most {limit:,} bytes; this has {out.size:,}."
+        return Problem(422, "MEDIA_TOO_LARGE", detail, limit=limit)
+    return one
+
+
 def sent(workspace: str, media: Media) -> SentAttachment:
     """With the keys of its objects, for dispatch to sign."""
     return SentAttachment(
@@ -92,4 +113,5 @@ def sent(workspace: str, media: Media) -> SentAttachment:
         duration_s=media.duration_s,
         status="ready",
         objects={one.name: object_key(workspace, one.sha256) for one in media.renditions},
+        sizes={one.name: one.size for one in media.renditions},
     )

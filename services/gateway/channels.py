@@ -1,14 +1,16 @@
-"""What the gateway needs to know of channels: which of them have a bot. A copy of the compacted topic, in memory."""
+"""What the gateway needs to know of channels: which have a bot, what they carry. A copy of the compacted topic, in
+memory."""
 
 import structlog
 
+from shared.contracts.capabilities import Capabilities, capabilities_of
 from shared.contracts.outbound import ChannelRecord
 from shared.contracts.wire import Undecodable, decode_channel
 
 log = structlog.stdlib.get_logger(__name__)
 
 
-class ChannelBots:
+class Channels:
     """Fed by the table's `on_change`; the highest version counts. A channel that isn't known (yet) has no bot."""
 
     def __init__(self) -> None:
@@ -28,7 +30,16 @@ class ChannelBots:
             self._channels[key] = channel
 
     def bot_kind(self, workspace: str, channel_id: str | None) -> str | None:
+        channel = self._channel(workspace, channel_id)
+        return channel.bot.kind if channel and channel.bot else None
+
+    def capabilities(self, workspace: str, channel_id: str | None) -> Capabilities:
+        """Of a channel that isn't known nothing is refused here."""
+        channel = self._channel(workspace, channel_id)
+        return capabilities_of(channel.kind, channel.settings) if channel else Capabilities()
+
+    def _channel(self, workspace: str, channel_id: str | None) -> ChannelRecord | None:
         channel = self._channels.get(channel_id) if channel_id else None
-        if channel is None or channel.workspace != workspace or channel.deleted or channel.bot is None:
+        if channel is None or channel.workspace != workspace or channel.deleted:
             return None
-        return channel.bot.kind
+        return channel

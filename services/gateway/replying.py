@@ -5,6 +5,7 @@ from datetime import timedelta
 
 from services.gateway.attaching import Attaching
 from services.gateway.bodies import ReplyBody
+from services.gateway.channels import Channels
 from services.gateway.commanding import Stamp
 from services.gateway.core import ConversationState
 from services.gateway.ports import Snippets
@@ -22,16 +23,21 @@ EXPIRES = timedelta(hours=24)
 class Replying:
     snippets: Snippets
     attaching: Attaching
+    channels: Channels
 
     async def command(
         self, member: Principal, conversation: ConversationState, body: ReplyBody, stamp: Stamp
     ) -> SendReply:
         """Problem 422, 404, 409 or 503: nothing was taken."""
-        attachments = await self.attaching.attachments(member, body.attachments)
+        carried = self.channels.capabilities(conversation.workspace, conversation.channel_id)
+        attachments = await self.attaching.attachments(member, body.attachments, carried)
+        text = await self._text(member, conversation, body)
+        if text is not None and len(text) > carried.text_limit:
+            raise _too_long(carried.text_limit)
         return SendReply(
             **stamp.fields(),
             expires_at=to_timestamp(stamp.accepted_at + EXPIRES),
-            text=await self._text(member, conversation, body),
+            text=text,
             attachments=attachments,
             snippet_id=body.snippet_id,
             last_seen_seq=body.last_seen_seq,
@@ -54,6 +60,12 @@ class Replying:
         if len(text) > MAX_TEXT:
             raise _invalid("snippet_id", f"The snippet's text is longer than {MAX_TEXT:,} characters for this contact.")
         return text
+
+
+def _too_long(limit: int) -> Problem:
+    detail = f"This channel carries at most {limit:,} characters."
+    fault = {"field": "text", "code": "TEXT_TOO_LONG", "detail": detail}
+    return Problem(422, "TEXT_TOO_LONG", detail, limit=limit, errors=[fault])
 
 
 def _invalid(field: str, detail: str) -> Problem:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from services.gateway.channels import ChannelBots
+from services.gateway.channels import Channels
 from services.gateway.core import ConversationState
 from services.gateway.store.commands import CommandState
 from shared.contracts.errors import ERRORS
@@ -10,9 +10,9 @@ from shared.contracts.resources import BotState, Conversation
 from shared.runtime.problems import Problem
 
 
-def conversation(state: ConversationState, bots: ChannelBots) -> Conversation:
+def conversation(state: ConversationState, channels: Channels) -> Conversation:
     """Of a conversation that was opened. `bot.configured` is the channel's present setting."""
-    configured = bots.bot_kind(state.workspace, state.channel_id) is not None
+    configured = channels.bot_kind(state.workspace, state.channel_id) is not None
     assert state.contact is not None and state.status is not None and state.channel_id is not None
     return Conversation(
         id=state.id,

@@ -8,6 +8,7 @@ from typing import Any
 from services.ingest.channels import KINDS
 from services.ingest.channels.kind import Kind
 from services.ingest.requests import BotChange, ChannelChange, NewBot, NewChannel
+from shared.contracts import capabilities
 from shared.contracts.outbound import ChannelRecord, SealedSecret
 from shared.contracts.resources import BotSettings
 from shared.contracts.times import from_timestamp, to_timestamp
@@ -117,6 +118,8 @@ def _merged(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
 
 
 def _checked(channel: ChannelRecord, check_url: UrlCheck) -> ChannelRecord:
+    if found := capabilities.fault(channel.settings):
+        raise ChannelFault("INVALID", *found)
     addresses = {f"settings.{name}": channel.settings.get(name) for name in KINDS[channel.kind].urls}
     given = {field: url for field, url in addresses.items() if url is not None}
     if channel.bot is not None:

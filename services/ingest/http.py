@@ -10,6 +10,7 @@ from services.ingest.channels import KINDS
 from services.ingest.handlers import Doorkeeper, Intake
 from services.ingest.registry import Deliveries, Registry
 from services.ingest.requests import ChannelChange, NewChannel
+from shared.contracts.capabilities import capabilities_of
 from shared.contracts.ids import UUID_PATTERN
 from shared.contracts.outbound import ChannelRecord
 from shared.contracts.routes import WRITERS
@@ -68,8 +69,8 @@ def channel_routes(app: FastAPI, registry: Registry, deliveries: Deliveries) -> 
 
 def shown(channel: ChannelRecord, principal: Principal) -> dict[str, Any]:
     """The channel as this member may see it; never its secrets."""
-    capabilities = KINDS[channel.kind].capabilities if channel.kind in KINDS else {}
-    public = {"id": channel.id, "kind": channel.kind, "name": channel.name, "capabilities": dict(capabilities)}
+    capabilities = capabilities_of(channel.kind, channel.settings).model_dump(mode="json")
+    public = {"id": channel.id, "kind": channel.kind, "name": channel.name, "capabilities": capabilities}
     if principal.role not in WRITERS:
         return public
     return {**public, "settings": channel.settings, "bot": channel.bot.model_dump() if channel.bot else None}

@@ -1,14 +1,28 @@
-"""Bodies of the channel registry's calls. Settings are flat: names to plain values; null takes a value away."""
+"""Bodies of the channel registry's calls. Settings are flat: names to plain values (but for `capabilities`, an object);
+null takes a value away."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 SettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Number = Annotated[int | float, Field(ge=-(2**53), le=2**53, allow_inf_nan=False)]
 SettingText = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
 SettingValue = bool | Number | SettingText | None
 Settings = Annotated[dict[SettingName, SettingValue], Field(max_length=64)]
+OBJECTS = frozenset({"capabilities"})
+"""Settings that are objects; their module says what may be in them (shared.contracts.capabilities)."""
+
+
+def _flat(settings: dict[str, Any]) -> dict[str, Any]:
+    if any(isinstance(value, dict) and name not in OBJECTS for name, value in settings.items()):
+        raise ValueError("settings are plain values")
+    return settings
+
+
+ChannelSettings = Annotated[
+    dict[SettingName, SettingValue | dict[str, Any]], Field(max_length=64), AfterValidator(_flat)
+]
 ChannelName = Annotated[
     str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00]*$")
 ]
@@ -27,7 +41,7 @@ class NewBot(_Body):
 class NewChannel(_Body):
     kind: KindName
     name: ChannelName
-    settings: Settings = Field(default_factory=dict)
+    settings: ChannelSettings = Field(default_factory=dict)
     bot: NewBot | None = None
 
 
@@ -42,7 +56,7 @@ class ChannelChange(_Body):
     """Only what is given changes; `bot: null` removes the bot."""
 
     name: ChannelName | None = None
-    settings: Settings = Field(default_factory=dict)
+    settings: ChannelSettings = Field(default_factory=dict)
     bot: BotChange | None = None
 
     @property

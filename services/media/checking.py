@@ -13,7 +13,7 @@ from services.media.core import ORIGINAL, Facts, Media, kept, refused
 from services.media.keeping import Keeper
 from services.media.sandbox import Sandbox, Verdict
 from services.media.store import Claimed
-from shared.contracts.media_types import MEDIA_TYPES, max_bytes
+from shared.contracts.media_types import MEDIA_TYPES, RENDITION_TYPES, max_bytes
 from shared.contracts.resources import Rendition
 from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
@@ -21,7 +21,6 @@ from shared.runtime.s3 import Fetched, ObjectMissing, ObjectStore, ObjectTooLarg
 
 log = structlog.stdlib.get_logger(__name__)
 
-RENDITIONS = {"ogg": "audio/ogg; codecs=opus", "m4a": "audio/mp4", "thumb": "image/webp"}
 OF_A_RECORDING, OF_A_PICTURE = ("ogg", "m4a"), ("thumb",)
 _ANOTHER_TYPE = frozenset({"TYPE_MISMATCH", "UNREADABLE"})
 
@@ -98,7 +97,7 @@ class Checking:
             content = await asyncio.to_thread(fetched, file)
             if content.size:
                 await self._keeper.keep(media.workspace, content, file, self._clock.now())
-                as_said = {"name": name, "content_type": RENDITIONS[name], "size": content.size}
+                as_said = {"name": name, "content_type": RENDITION_TYPES[name], "size": content.size}
                 made.append(Rendition.model_validate(as_said | {"sha256": content.sha256}))
         return made
 

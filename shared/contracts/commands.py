@@ -36,9 +36,10 @@ class CommandRecord(Shape):
 
 
 class SentAttachment(Attachment):
-    """An attachment of ours: `objects` maps rendition -> S3 key, for dispatch to sign."""
+    """An attachment of ours: `objects` maps rendition -> S3 key, for dispatch to sign; `sizes` -> bytes."""
 
     objects: dict[str, str] = Field(default_factory=dict)
+    sizes: dict[str, int] = Field(default_factory=dict)
 
 
 class SendReply(CommandRecord):

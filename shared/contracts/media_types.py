@@ -13,6 +13,8 @@ Family = Literal["picture", "recording", "document", "archive", "text"]
 Purpose = Literal["voice", "attachment"]
 
 MIB = 1 << 20
+RENDITION_TYPES: Mapping[str, str] = {"ogg": "audio/ogg; codecs=opus", "m4a": "audio/mp4", "thumb": "image/webp"}
+"""Of what is made of a file; the original has its own."""
 MAX_RECORDING = 16 * MIB
 """Bytes of what becomes a voice message."""
 OPAQUE = "application/octet-stream"

@@ -4,24 +4,22 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from services.dispatch.channels.kind import Capabilities
 from services.dispatch.core.channel import Channel
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.core.outcome import Lost, Outcome, Retry, judged
 from services.dispatch.ports import Http, Links
 from services.dispatch.signing import signed
+from shared.contracts.capabilities import KINDS, capabilities_of, carried
 from shared.contracts.commands import SentAttachment
+from shared.contracts.media_types import presentation
 from shared.runtime.clock import Clock
 from shared.runtime.outbound_http import NotBegun, Unanswered
-
-ORIGINAL, VOICE = "original", "ogg"
-"""Renditions: of a recording the one that messengers play in place is sent."""
 
 
 class Webhook:
     """Adapters must drop a `webhook-id` that they have seen: the contract says so, hence idempotent."""
 
-    capabilities = Capabilities(idempotent=True)
+    capabilities = KINDS["webhook"]
 
     def __init__(self, links: Links, clock: Clock) -> None:
         self._links = links
@@ -33,7 +31,7 @@ class Webhook:
             return Retry("the channel has no outbound_url")
         if channel.secret is None:
             return Retry("the channel's secret cannot be read")
-        attachments = [self._attachment(item) for item in delivery.record.attachments]
+        attachments = [self._attachment(item, channel) for item in delivery.record.attachments]
         body = json.dumps(content(delivery, attachments), ensure_ascii=False, separators=(",", ":"))
         headers = signed(channel.secret, delivery.record.message_id, self._clock.now(), body)
         return await self._posted(http, url, headers, body)
@@ -47,13 +45,18 @@ class Webhook:
             return Lost(str(error))
         return judged(reply, self._clock.now())
 
-    def _attachment(self, attachment: SentAttachment) -> dict[str, Any]:
+    def _attachment(self, attachment: SentAttachment, channel: Channel) -> dict[str, Any]:
+        """What the channel does not carry (any more) goes as it is: its adapter knows best what to do with it."""
+        able = capabilities_of(channel.kind, channel.settings)
+        out = carried(attachment, able) or carried(attachment, KINDS["webhook"])
+        assert out is not None
+        name = presentation(out.content_type, attachment.filename).filename if attachment.filename else None
         shown: dict[str, Any] = {
-            "kind": attachment.kind,
-            "url": self._links.url(attachment, VOICE if VOICE in attachment.objects else ORIGINAL),
-            "content_type": attachment.content_type,
-            "filename": attachment.filename,
-            "size": attachment.size,
+            "kind": out.kind,
+            "url": self._links.url(attachment, out.rendition),
+            "content_type": out.content_type,
+            "filename": name,
+            "size": out.size,
         }
         if attachment.duration_s is not None:
             shown["duration_s"] = attachment.duration_s

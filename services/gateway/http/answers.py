@@ -41,7 +41,8 @@ async def _result(gateway: Gateway, caller: Principal, command: CommandState) ->
     for made in ("message", "contact"):
         if made in command.ending.data:
             return dict(command.ending.data[made])
-    return plain(views.conversation(await gateway.reader.conversation(caller, command.conversation_id), gateway.bots))
+    state = await gateway.reader.conversation(caller, command.conversation_id)
+    return plain(views.conversation(state, gateway.channels))
 
 
 def plain(shape: Shape) -> dict[str, Any]:

@@ -23,7 +23,7 @@ _UUID = re.compile(UUID_PATTERN)
 class CommandRoutes:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
-        self._replying = Replying(gateway.snippets, gateway.attaching)
+        self._replying = Replying(gateway.snippets, gateway.attaching, gateway.channels)
 
     def add(self, app: FastAPI) -> None:
         of_conversation = "/v1/conversations/{conversation_id}"
@@ -56,7 +56,7 @@ class CommandRoutes:
 
     async def set_bot(self, asks: Asks, conversation_id: str, body: BotBody) -> Json:
         async def build(state: ConversationState, stamp: Stamp) -> Command:
-            kind = self._gateway.bots.bot_kind(state.workspace, state.channel_id)
+            kind = self._gateway.channels.bot_kind(state.workspace, state.channel_id)
             return EnableBot(**stamp.fields(), bot_kind=kind) if body.enabled else DisableBot(**stamp.fields())
 
         return await self._run(asks, conversation_id, body, build)

@@ -47,12 +47,12 @@ class ConversationRoutes:
         # before the items: whatever is newer than they are comes after this position
         cursor = await self._stream_cursor(principal.workspace)
         found = await self._found(inbox, page, q)
-        items = [plain(views.conversation(s, self._gateway.bots)) for s in found.states if may_see(principal, s)]
+        items = [plain(views.conversation(s, self._gateway.channels)) for s in found.states if may_see(principal, s)]
         return Json({"items": items, "next": found.more and _cursor(found.more), "stream_cursor": cursor})
 
     async def one(self, principal: Caller, conversation_id: str, min_seq: MinSeq = 0) -> Json:
         state = await self._gateway.reader.conversation(principal, conversation_id, min_seq)
-        return Json(plain(views.conversation(state, self._gateway.bots)))
+        return Json(plain(views.conversation(state, self._gateway.channels)))
 
     async def thread(
         self,

@@ -7,7 +7,7 @@ from fastapi import Depends, Header, Query, Request
 
 from services.gateway.attaching import Attaching
 from services.gateway.bodies import MAX_SEQ, Body
-from services.gateway.channels import ChannelBots
+from services.gateway.channels import Channels
 from services.gateway.commanding import Commander, checked_key, digest_of
 from services.gateway.directory import Directory
 from services.gateway.marking import Marker
@@ -37,7 +37,7 @@ class Gateway:
     search: SearchStore
     members: MemberStore
     commands: CommandStore
-    bots: ChannelBots
+    channels: Channels
     snippets: Snippets
     attaching: Attaching
     stream: LiveStream

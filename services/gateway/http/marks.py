@@ -21,4 +21,4 @@ class MarkRoutes:
         state = await self._gateway.reader.conversation(principal, conversation_id, body.up_to_seq)
         if body.up_to_seq:
             state = await self._gateway.marker.mark(state, principal.member_id, body.up_to_seq)
-        return Json(plain(views.conversation(state, self._gateway.bots)))
+        return Json(plain(views.conversation(state, self._gateway.channels)))

@@ -1,4 +1,5 @@
-"""The channel kinds. A new one is a module here, one in dispatch, captured payloads and a row of capabilities."""
+"""The channel kinds. A new one is a module here, one in dispatch, captured payloads and a row of
+shared.contracts.capabilities."""
 
 from collections.abc import Mapping
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from services.ingest.core import Input
 
@@ -47,4 +46,3 @@ class Kind:
     verify: Callable[[Sequence[str], Mapping[str, str], bytes], str]
     parse: Callable[[bytes], list[Input]]
     urls: tuple[str, ...]
-    capabilities: Mapping[str, Any]

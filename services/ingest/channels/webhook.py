@@ -27,7 +27,7 @@ from services.ingest.core import (
 )
 from shared.contracts.inbound import Reason, Reported, Sender
 from shared.contracts.resources import AttachmentKind
-from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, ExternalId, MessageId, Text
+from shared.contracts.shape import MAX_ATTACHMENTS, ExternalId, MessageId, Text
 from shared.contracts.times import normalized
 
 MAX_BODY = 1024 * 1024
@@ -38,14 +38,6 @@ MAX_FAULTS_NAMED = 100
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
 _REQUEST_ID_LENGTH = 255
 _TOO_MANY_EVENTS = EventFault("BODY_TOO_LARGE", f"more than {MAX_EVENTS} events", None, "events")
-
-CAPABILITIES = {
-    "text_limit": MAX_TEXT,
-    "voice": True,
-    "media": ["image", "audio", "voice", "video", "file"],
-    "receipts": True,
-    "idempotent": True,
-}
 
 Time = Annotated[str, AfterValidator(normalized)]
 FileUrl = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2048)]
@@ -233,4 +225,4 @@ def _refused(faults: Sequence[EventFault]) -> Refused:
     return Refused(400, code, faults[:MAX_FAULTS_NAMED])
 
 
-KIND = Kind("webhook", MAX_BODY, verify, parse, ("outbound_url",), CAPABILITIES)
+KIND = Kind("webhook", MAX_BODY, verify, parse, ("outbound_url",))

@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from services.dispatch.app import Parts, kinds
-from services.dispatch.channels.kind import Capabilities, Kind
+from services.dispatch.channels.kind import Kind
 from services.dispatch.channels.webhook import Webhook
 from services.dispatch.core.channel import Channel
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.core.outcome import Outcome
 from services.dispatch.ports import Http
+from shared.contracts.capabilities import Capabilities
 from shared.contracts.ids import document_key
 from shared.contracts.outbound import DeliverMessage
 from shared.testing.adapter import Adapter, Breaks, Hangs, Reaction, Says, Seen

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from shared.contracts import topics
-from shared.contracts.outbound import MediaRecord
+from shared.contracts.outbound import ChannelRecord, MediaRecord
 from shared.contracts.resources import Media, Rendition
 from shared.contracts.wire import decode_outbound, encode
 from shared.runtime.records import Outgoing
 from shared.testing.api import Answer, Api
 from shared.testing.eventually import eventually
-from tests.integration.gateway.installation import Installation
+from tests.integration.gateway.installation import Installation, known
 from tests.integration.gateway.neighbours import Neighbours
 
 SHA = "ab" * 32
@@ -114,6 +114,61 @@ async def test_what_cannot_be_sent_is_refused_in_its_place(
     assert await installation.db["commands"].count_documents({"workspace": workspace}) == 0
 
 
+async def carries(installation: Installation, workspace: str, **able: Any) -> str:
+    """A channel that carries no more than that, known to the gateway; -> its id."""
+    channel = f"ch-{uuid.uuid4().hex[:8]}"
+    record = ChannelRecord(
+        workspace=workspace,
+        id=channel,
+        kind="webhook",
+        name="narrow",
+        settings={"capabilities": able},
+        bot=None,
+        secrets=(),
+        version=1,
+    )
+    await installation.producer.publish([Outgoing(topics.CHANNELS, channel, encode(record))])
+    return channel
+
+
+@pytest.mark.parametrize(
+    ("able", "changes", "text", "code", "told_limit"),
+    [
+        ({"media": ["image"]}, {}, None, "MEDIA_NOT_SUPPORTED", {"allowed": ["image"]}),
+        ({"content_types": ["image/png"]}, {}, None, "MEDIA_NOT_SUPPORTED", {"allowed": ["image/png"]}),
+        ({"max_bytes": {"file": 8}}, {}, None, "MEDIA_TOO_LARGE", {"limit": 8}),
+        ({"media": ["image"]}, {"purpose": "voice"}, None, "MEDIA_NOT_SUPPORTED", {"allowed": ["image"]}),
+        ({"text_limit": 5}, None, "longer", "TEXT_TOO_LONG", {"limit": 5}),
+    ],
+)
+async def test_what_the_channel_does_not_carry_is_refused_before_it_is_sent(
+    installation: Installation,
+    agent: Api,
+    workspace: str,
+    able: dict[str, Any],
+    changes: dict[str, Any] | None,
+    text: str | None,
+    code: str,
+    told_limit: dict[str, Any],
+) -> None:
+    channel = await carries(installation, workspace, **able)
+    conversation = await installation.says(workspace, "ada", "hello", channel=channel)
+    await known(agent, conversation, 3)
+    idents = []
+    if changes is not None:
+        one = media(**changes)
+        await told(installation, workspace, one)
+        idents = [one.id]
+
+    async def refused() -> Answer | None:
+        answer = await reply(agent, conversation, *idents, **({"text": text} if text else {}))
+        return answer if answer.status == 422 else None
+
+    answer = await eventually(refused, "the gateway knows the channel")
+    assert (answer.body["code"], answer.body.items() >= told_limit.items()) == (code, True)
+    assert [one["code"] for one in answer.body["errors"]] == [code]
+
+
 async def test_media_of_another_workspace_do_not_exist(
     installation: Installation, agent: Api, conversation: str
 ) -> None:
@@ -136,12 +191,12 @@ async def test_an_older_record_of_a_media_does_not_come_back(
 async def test_without_the_media_service_nothing_is_sent_that_is_not_known(
     installation: Installation, agent: Api, conversation: str, workspace: str, neighbours: Neighbours
 ) -> None:
-    known = media()
-    await told(installation, workspace, known)
+    one = media()
+    await told(installation, workspace, one)
     neighbours.away = True
     try:
         assert (await reply(agent, conversation, str(uuid.uuid4()))).status == 503
-        assert (await reply(agent, conversation, known.id)).status == 201
+        assert (await reply(agent, conversation, one.id)).status == 201
     finally:
         neighbours.away = False
 

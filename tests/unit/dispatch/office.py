@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 
-from services.dispatch.channels.kind import Capabilities
 from services.dispatch.core.channel import Channel
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.core.outcome import Outcome, Reply, Sent
@@ -16,6 +15,7 @@ from services.dispatch.fence import Fence
 from services.dispatch.lanes import Lanes, Limits
 from services.dispatch.ports import Http
 from services.dispatch.sender import Desk, Sender
+from shared.contracts.capabilities import Capabilities
 from shared.contracts.inbound import DeliveryReported
 from shared.contracts.outbound import DeliverMessage
 from shared.contracts.topics import CHANNEL_OUTBOUND
@@ -33,7 +33,7 @@ class Customer:
     """A channel kind that keeps what reaches it. `reactions` by message id are used up in order; then it takes all."""
 
     def __init__(self, idempotent: bool = True) -> None:
-        self.capabilities = Capabilities(idempotent)
+        self.capabilities = Capabilities(idempotent=idempotent)
         self.arrivals: list[str] = []
         self.reactions: dict[str, list[Outcome]] = {}
         self.steps = Steps()

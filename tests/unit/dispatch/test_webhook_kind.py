@@ -99,6 +99,37 @@ async def test_attachments_are_links_with_their_description(duration: float | No
     }
 
 
+@pytest.mark.parametrize(
+    ("able", "kind", "url", "content_type", "size"),
+    [
+        ({}, "voice", "acme/ogg?as=voice.ogg", "audio/ogg; codecs=opus", 900),
+        ({"voice": False}, "audio", "acme/m4a?as=voice.m4a", "audio/mp4", 2000),
+        ({"media": ["file"]}, "file", "acme/m4a?as=voice.m4a", "audio/mp4", 2000),
+        ({"media": ["image"]}, "voice", "acme/ogg?as=voice.ogg", "audio/ogg; codecs=opus", 900),
+    ],
+)
+async def test_a_voice_message_goes_as_what_its_channel_carries(
+    able: dict[str, object], kind: str, url: str, content_type: str, size: int
+) -> None:
+    http = RecordingHttp()
+    recording = SentAttachment(
+        media_id="a0c4e42c-45fc-5bfa-bdab-fb8e3df97082",
+        kind="voice",
+        content_type="audio/ogg; codecs=opus",
+        filename="voice.ogg",
+        size=900,
+        duration_s=2.0,
+        status="ready",
+        objects={"ogg": "acme/ogg", "m4a": "acme/m4a"},
+        sizes={"ogg": 900, "m4a": 2000},
+    )
+    settings = {"outbound_url": "http://adapter.test/in", "capabilities": able}
+    await outcome_of(http, attempted(attachments=(recording,)), settings=settings)
+    (shown,) = json.loads(http.body)["attachments"]
+    assert (shown["kind"], shown["url"]) == (kind, f"https://files.test/{url}")
+    assert (shown["content_type"], shown["size"]) == (content_type, size)
+
+
 @pytest.mark.parametrize("settings", [{}, {"outbound_url": None}, {"outbound_url": ""}, {"outbound_url": 7}])
 async def test_without_an_address_it_waits_for_one(settings: dict[str, object]) -> None:
     http = RecordingHttp()

@@ -1,4 +1,4 @@
-from services.gateway.channels import ChannelBots
+from services.gateway.channels import Channels
 from shared.contracts.outbound import ChannelRecord
 from shared.contracts.resources import BotSettings
 from shared.contracts.wire import encode
@@ -22,7 +22,7 @@ def row(version: int = 1, bot: bool = True, deleted: bool = False) -> bytes:
 
 
 def test_a_channels_bot_is_known_within_its_workspace_only() -> None:
-    bots = ChannelBots()
+    bots = Channels()
     bots.changed("c-1", row())
     assert bots.bot_kind("acme", "c-1") == "webhook"
     assert bots.bot_kind("other", "c-1") is None
@@ -31,7 +31,7 @@ def test_a_channels_bot_is_known_within_its_workspace_only() -> None:
 
 
 def test_the_highest_version_counts_and_garbage_changes_nothing() -> None:
-    bots = ChannelBots()
+    bots = Channels()
     bots.changed("c-1", row(version=3, bot=False))
     bots.changed("c-1", row(version=2))
     bots.changed("c-1", b"garbage")
@@ -42,7 +42,7 @@ def test_the_highest_version_counts_and_garbage_changes_nothing() -> None:
 
 def test_a_deleted_channel_has_no_bot() -> None:
     for gone in (row(version=2, deleted=True), None):
-        bots = ChannelBots()
+        bots = Channels()
         bots.changed("c-1", row())
         bots.changed("c-1", gone)
         assert bots.bot_kind("acme", "c-1") is None

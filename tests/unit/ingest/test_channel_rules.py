@@ -45,6 +45,7 @@ def test_what_cannot_be_a_channel_is_refused_with_its_field() -> None:
     assert fault(bot={"kind": "oracle"}) == ("UNKNOWN_KIND", "bot.kind")
     assert fault(bot={"kind": "webhook"}) == ("INVALID", "bot.settings.url")
     assert fault(settings={"outbound_url": "http://adapter.example"}) == ("URL_NOT_ALLOWED", "settings.outbound_url")
+    assert fault(settings={"capabilities": {"voice": "yes"}}) == ("INVALID", "settings.capabilities.voice")
     assert fault(settings={"outbound_url": 5}) == ("URL_NOT_ALLOWED", "settings.outbound_url")
     assert fault(bot={"kind": "webhook", "settings": {"url": "https://10.0.0.1"}}) == (
         "URL_NOT_ALLOWED",
