@@ -36,6 +36,7 @@ from shared.runtime.turns import Turns
 MEDIA_DOCUMENTS = "media"
 ACCOUNTS = "accounts"
 Queue = Literal["uploads", "fetches"]
+QUEUES: tuple[Queue, ...] = ("uploads", "fetches")
 KEEP_GONE = timedelta(days=7)
 """So long a document waits in case its last record couldn't be published."""
 
@@ -121,6 +122,7 @@ class MediaStore:
 
     async def start(self) -> None:
         await self._media.create_indexes(list(INDEXES))
+        await self._accounts.create_indexes([IndexModel("used", name="used")])
         noted = {"fetch": {"$exists": True}, "job": {"$exists": False}, "state": "processing"}
         await self._media.update_many(noted, {"$set": {"job": _job("fetches", datetime.now(UTC))}})
 
@@ -220,10 +222,18 @@ class MediaStore:
         given_back = {"job.due_at": due_at, "job.owner": None, "job.until": None}
         await self._media.update_one(where, {"$set": given_back, "$inc": {"job.faults": int(fault)}})
 
+    async def waiting(self, queue: Queue) -> int:
+        return int(await self._media.count_documents({"job.queue": queue}))
+
     async def ripe(self, now: datetime, limit: int) -> list[Media]:
         """Those that time has changed."""
         found = self._media.find({"look_at": {"$lte": now}}).sort("look_at", 1).limit(limit)
         return [media_of(row) for row in await found.to_list(None)]
+
+    async def largest(self, limit: int) -> dict[str, int]:
+        """The workspaces with the most bytes -> those."""
+        rows = await self._accounts.find({}).sort("used", -1).limit(limit).to_list(None)
+        return {row["_id"]: int(row["used"]) for row in rows}
 
     async def awaited(self, uploads: Sequence[str]) -> set[str]:
         """Of these keys, those that an upload or a job still needs."""

@@ -5,7 +5,7 @@ All of it is repeatable, and any number of replicas may do it at once.
 
 from services.media.core import UPLOAD_LASTS, Media, looked_at
 from services.media.keeping import Keeper
-from services.media.store import Change, MediaStore, Stale
+from services.media.store import QUEUES, Change, MediaStore, Stale
 from services.media.uploading import INCOMING
 from shared.contracts.ids import object_key
 from shared.runtime.clock import Clock
@@ -15,6 +15,7 @@ from shared.runtime.s3 import ObjectInfo, ObjectStore
 
 EVERY_S = 60.0
 AT_ONCE = 200
+WORKSPACES_SHOWN = 1_000
 INCOMING_LASTS = 2 * UPLOAD_LASTS
 """A signed URL can be used again until it expires: what comes after its upload was read lies here so long."""
 
@@ -34,6 +35,7 @@ class Sweeper(Regularly):
         await self._uploads()
         self._count("object", await self._keeper.sweep(self._clock.now()))
         await self._media()
+        await self._measure()
 
     async def _media(self) -> None:
         now = self._clock.now()
@@ -60,6 +62,12 @@ class Sweeper(Regularly):
             for key in sorted(set(old) - await self._store.awaited(old)):
                 await self._objects.delete(key)
                 self._count("upload", 1)
+
+    async def _measure(self) -> None:
+        for workspace, size in (await self._store.largest(WORKSPACES_SHOWN)).items():
+            self._metrics.gauge("media_stored_bytes", workspace=workspace).set(size)
+        for queue in QUEUES:
+            self._metrics.gauge("media_jobs_waiting", queue=queue).set(await self._store.waiting(queue))
 
     def _is_old(self, upload: ObjectInfo) -> bool:
         return upload.modified_at is not None and upload.modified_at < self._clock.now() - INCOMING_LASTS

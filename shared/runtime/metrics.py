@@ -44,7 +44,15 @@ CounterName = Literal[
     "stream_refused",
     "stream_dismissed",
 ]
-GaugeName = Literal["consumer_lag", "lanes", "outbox_waiting", "ready", "stream_sockets"]
+GaugeName = Literal[
+    "consumer_lag",
+    "lanes",
+    "media_jobs_waiting",
+    "media_stored_bytes",
+    "outbox_waiting",
+    "ready",
+    "stream_sockets",
+]
 HistogramName = Literal[
     "batch_seconds",
     "batch_records",
@@ -109,6 +117,12 @@ COUNTERS: Mapping[CounterName, Declared] = {
 }
 GAUGES: Mapping[GaugeName, Declared] = {
     "consumer_lag": Declared("Records behind the end of the partition", ("group", "topic", "partition")),
+    "media_stored_bytes": Declared(
+        "Bytes kept for a workspace, of the 1,000 largest; all replicas say the same", ("workspace",)
+    ),
+    "media_jobs_waiting": Declared(
+        "Files to be checked or fetched, those put off included; all replicas say the same", ("queue",)
+    ),
     "lanes": Declared("Conversations with something to deliver, or to ask a bot", ("kind",)),
     "outbox_waiting": Declared("Documents with unpublished records at the last sweep", ("collection",)),
     "ready": Declared("1 while the service says it can serve"),

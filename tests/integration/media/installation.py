@@ -57,6 +57,7 @@ class Parts:
     keeper: Keeper
     uploading: Uploading
     sweeper: Sweeper
+    metrics: Metrics
     settings: MediaSettings
 
     def uploads(self, objects: MinioStore | None = None, sandbox: Sandbox | None = None) -> Uploads:
@@ -110,7 +111,7 @@ class Installation(Replicas):
                 await component.start()
             uploading = Uploading(store, objects, clock, ServiceClient(self.neighbours.url, "gateway"))
             sweeper = Sweeper(store, objects, keeper, clock, metrics)
-            yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, self.media_settings("parts"))
+            yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, metrics, self.media_settings("parts"))
 
     def conversation(self, workspace: str) -> str:
         """A new one, that the gateway knows."""

@@ -14,8 +14,7 @@ from services.media.sweeping import INCOMING_LASTS
 from services.media.uploading import INCOMING, Announced
 from services.media.working import CLAIM_LASTS, MOST_FAULTS
 from shared.contracts.ids import object_key
-from shared.contracts.inbound import InboundAttachment
-from shared.contracts.outbound import FetchMedia, MediaReferenced
+from shared.contracts.outbound import MediaReferenced
 from shared.runtime.problems import Problem
 from shared.runtime.s3 import MinioStore, ObjectMissing
 from shared.testing.eventually import eventually
@@ -249,19 +248,11 @@ async def test_what_a_message_refers_to_is_kept_for_ever(parts: Parts) -> None:
     assert (await known(parts, media)).state == "ready"
 
 
-async def test_what_a_channel_holds_for_us_is_noted_once(parts: Parts) -> None:
-    workspace, ident = unique(), str(uuid.uuid4())
-    attachment = InboundAttachment(media_id=ident, kind="image", url="https://files.example/a.png")
-    wanted = FetchMedia(
-        workspace=workspace,
-        channel_id="c",
-        conversation_id=CONVERSATION,
-        message_id=MESSAGE,
-        attachment=attachment,
-        requested_at="2026-11-24T09:30:00.000Z",
-    )
-    jobs = parts.jobs()
-    await jobs.handle(batch(wanted, wanted))
-    media = await parts.store.find(workspace, ident)
-    assert media is not None
-    assert (media.state, media.used, media.version) == ("processing", True, 1)
+async def test_the_sweep_says_how_much_each_workspace_keeps_and_what_waits(parts: Parts) -> None:
+    media = await ready(parts, unique())
+    await completed(parts, unique())
+    await parts.sweeper.sweep()
+    measured = parts.metrics.registry.get_sample_value
+    assert measured("relaydesk_media_stored_bytes", {"workspace": media.workspace}) == media.charged
+    assert measured("relaydesk_media_jobs_waiting", {"queue": "uploads"}) == 1
+    assert measured("relaydesk_media_jobs_waiting", {"queue": "fetches"}) == 0
