@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from relaydesk.installation import Secrets
 from relaydesk.ports import Ports
@@ -21,6 +22,12 @@ def stream_url(ports: Ports) -> str:
     return f"ws://{LOOPBACK}:{ports.stream}/v1/stream"
 
 
+def origin(url: str) -> str:
+    """RFC 6454: scheme, host and port."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
 def service_environment(
     ports: Ports, secrets: Secrets, engines: Addresses, inherited: Mapping[str, str] = os.environ
 ) -> dict[str, str]:
@@ -33,6 +40,7 @@ def service_environment(
         "RELAYDESK_INSTANCE": "1",
         "RELAYDESK_GATEWAY_STREAM_PORT": str(ports.stream),
         "RELAYDESK_GATEWAY_STREAM_URL": stream_url(ports),
+        "RELAYDESK_GATEWAY_CONSOLE_ORIGINS": origin(inherited.get("RELAYDESK_S3_PUBLIC") or engines.s3),
         "RELAYDESK_ALLOW_PRIVATE_URLS": "true",
         "PYTHONUNBUFFERED": "1",  # the last lines of a process that is killed are in its log
     }

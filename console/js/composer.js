@@ -2,8 +2,11 @@
 
 import { command, newKey } from "./api.js";
 import { $, toast } from "./dom.js";
+import { silence } from "./player.js";
 import { changed, eventsOf, state } from "./state.js";
 import { scrollToEnd } from "./thread.js";
+import { drawTray, isRecording, listenToTray } from "./tray.js";
+import { filesOf, giveBackFiles, ready, take } from "./uploads.js";
 
 const STREAM_MS = 1500;
 
@@ -21,10 +24,11 @@ const WAYS_OUT = {
 };
 
 let shown = null; // the conversation whose draft is in the box
-let refused = null; // {id, text, code}
+let refused = null; // {id, code}
 
 export function drawComposer() {
   const conversation = state.conversations.get(state.selected);
+  drawTray(Boolean(conversation) && mode() === "reply" && !locked(conversation));
   if (!conversation) {
     shown = null;
     return;
@@ -38,7 +42,7 @@ export function drawComposer() {
   $("text").placeholder = placeholder(conversation, note);
   $("text").readOnly = locked(conversation); // not disabled: who is typing keeps the focus, and what they typed
   $("send").textContent = note ? "Add note" : "Send";
-  $("send").disabled = locked(conversation) || $("text").value.trim() === "";
+  $("send").disabled = locked(conversation) || isRecording() || !sendable(conversation.id, note);
   $("composer-hint").textContent = hint(conversation, note);
   const way = refused?.id === conversation.id ? WAYS_OUT[refused.code] : null;
   $("refusal").hidden = !way;
@@ -53,6 +57,12 @@ function locked(conversation) {
   return mode() === "reply" && conversation.bot.enabled;
 }
 
+// Something to say, and no file that isn't ready.
+function sendable(id, note) {
+  const files = note ? [] : filesOf(id);
+  return files.every(ready) && (files.length > 0 || $("text").value.trim() !== "");
+}
+
 function placeholder(conversation, note) {
   if (note) return "Write a note: only the team sees it";
   return locked(conversation) ? "Disable the chatbot to write a reply" : "Write a reply";
@@ -61,6 +71,9 @@ function placeholder(conversation, note) {
 function hint(conversation, note) {
   if (note) return "";
   if (locked(conversation)) return "The chatbot is answering. Disable it (upper right) to reply yourself.";
+  const waiting = filesOf(conversation.id).filter((file) => !ready(file));
+  if (waiting.some((file) => file.state === "rejected")) return "Remove what was refused, then send.";
+  if (waiting.length) return "It can be sent when its files are ready.";
   if (conversation.status === "closed") return "Your reply reopens the conversation.";
   return conversation.assignee === null ? "Your reply assigns the conversation to you." : "";
 }
@@ -101,14 +114,18 @@ function write(value) {
 async function submit(fields = {}) {
   const id = state.selected;
   const text = $("text").value;
-  if (!id || text.trim() === "") return;
-  if (locked(state.conversations.get(id)) && !fields.disable_bot) return;
   const note = mode() === "note";
+  if (!id || isRecording() || !sendable(id, note)) return;
+  if (locked(state.conversations.get(id)) && !fields.disable_bot) return;
   const seen = eventsOf(id).at(-1)?.seq;
   refused = null;
+  const files = note ? [] : take(id);
+  silence();
   write("");
-  const body = note ? { text } : { text, last_seen_seq: seen, ...fields };
-  await deliver(id, { key: newKey(), text, note, body });
+  const attachments = files.map((file) => ({ media_id: file.media }));
+  const said = { ...(text.trim() === "" ? {} : { text }), ...(files.length ? { attachments } : {}) };
+  const body = note ? { text } : { ...said, last_seen_seq: seen, ...fields };
+  await deliver(id, { key: newKey(), text, note, files, body });
 }
 
 async function deliver(id, message) {
@@ -151,8 +168,9 @@ export function settled(id) {
   changed();
 }
 
-// Nothing an agent wrote is lost: it comes back into the box, before what was written since.
+// Nothing an agent wrote or recorded is lost: it comes back into the box, before what was written since.
 function giveBack(id, message, problem) {
+  giveBackFiles(id, message.files);
   const draft = state.drafts.get(id) ?? { text: "", mode: "reply" };
   const text = [message.text, draft.text].filter(Boolean).join("\n");
   state.drafts.set(id, { text, mode: message.note ? "note" : "reply" });
@@ -163,6 +181,7 @@ function giveBack(id, message, problem) {
 }
 
 export function listenToComposer() {
+  listenToTray();
   $("composer").addEventListener("submit", (event) => {
     event.preventDefault();
     submit();

@@ -5,6 +5,7 @@ import { settled } from "./composer.js";
 import { toast } from "./dom.js";
 import { evolved, kindOf } from "./model.js";
 import { changed, eventsOf, state } from "./state.js";
+import { toldOf } from "./uploads.js";
 
 const PAGE = 50;
 const COUNTERS_MS = 250;
@@ -125,6 +126,8 @@ export function takeEvent(event) {
   if (kind === "member.updated") {
     state.members.set(event.data.member.id, event.data.member);
     changed();
+  } else if (kind === "media.ready" || kind === "media.rejected") {
+    takeMedia(event.data);
   } else if (kind === "conversation.read") {
     wanted(event.subject);
     countersSoon();
@@ -132,6 +135,13 @@ export function takeEvent(event) {
     takeSequenced(event);
     countersSoon();
   }
+}
+
+// Of a customer's file its message may come later than this, or be on its way in an older page.
+function takeMedia(data) {
+  if (data.message_id) state.arrived.set(data.media_id, { attachment: data.attachment, code: data.code });
+  else toldOf(data.media_id);
+  changed();
 }
 
 function takeSequenced(event) {

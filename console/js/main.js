@@ -12,6 +12,7 @@ import { assignmentSeen } from "./model.js";
 import { signIn, signInFromAddress, signOut, token } from "./session.js";
 import { changed, eventsOf, onChange, state } from "./state.js";
 import { drawThread, scrollToEnd } from "./thread.js";
+import { startRecording } from "./tray.js";
 
 const VIEWS = ["all", "mine", "unassigned"];
 const READ_MS = 400;
@@ -149,6 +150,7 @@ const KEYS = {
   k: () => move(-1),
   r: () => state.selected && setMode("reply"),
   n: () => state.selected && setMode("note"),
+  v: () => startRecording(),
   a: () => state.selected && $("assignee").focus(),
   1: () => setView("all"),
   2: () => setView("mine"),
@@ -157,7 +159,7 @@ const KEYS = {
 };
 
 function onKey(event) {
-  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || $("app").hidden) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || $("keys").open || $("picture").open || $("app").hidden) return;
   const typing = event.target.closest("input, textarea, select");
   if (event.key === "Escape" && typing) {
     typing.blur();

@@ -49,15 +49,23 @@ function withLast(conversation, data, change) {
   return { ...conversation, last_message: { ...last, ...change } };
 }
 
+// An attachment as it is now: what was heard of it counts where the message is older.
+export function current(attachment, arrived) {
+  const news = attachment.status === "pending" ? arrived.get(attachment.media_id) : null;
+  if (!news) return attachment;
+  return news.attachment ?? { ...attachment, status: "rejected" };
+}
+
 // Events of a thread in order of seq -> lines to show: messages with what became of them, and what happened between.
-export function linesOf(events) {
+export function linesOf(events, arrived = new Map()) {
   const lines = [];
   const messages = new Map();
   for (const event of events) {
     const kind = kindOf(event);
     const { data } = event;
     if (data?.message) {
-      const line = { seq: event.seq, at: data.message.accepted_at, kind, message: data.message };
+      const attachments = (data.message.attachments ?? []).map((one) => current(one, arrived));
+      const line = { seq: event.seq, at: data.message.accepted_at, kind, message: { ...data.message, attachments } };
       messages.set(data.message.id, line);
       lines.push(line);
     } else if (kind.startsWith("message.")) {

@@ -16,6 +16,8 @@ export const state = {
   live: "connecting", // connecting, live, waiting, stopped
   sending: new Map(), // conversation id -> messages on their way
   drafts: new Map(), // conversation id -> {text, mode}
+  files: new Map(), // conversation id -> files of the reply that is being written
+  arrived: new Map(), // media id -> what became of a customer's file: {attachment} or {code}
 };
 
 const listeners = [];

@@ -1,5 +1,6 @@
 // The middle pane above the composer: who it is with, whose it is, and what was said.
 
+import { attachment } from "./attachments.js";
 import { $, Keyed, dayOf, element, exactly, timeOfDay } from "./dom.js";
 import { linesOf, nameOf } from "./model.js";
 import { eventsOf, memberName, state } from "./state.js";
@@ -72,7 +73,7 @@ function drawLines(conversation) {
   const another = shown !== conversation.id;
   const atEnd = another || scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_END;
   const before = scroll.scrollHeight - scroll.scrollTop;
-  const items = [...dated(linesOf(eventsOf(conversation.id))), ...waiting(conversation.id)];
+  const items = [...dated(linesOf(eventsOf(conversation.id), state.arrived)), ...waiting(conversation.id)];
   lines.draw($("thread"), items, (value) => value());
   $("older").hidden = (state.oldest.get(conversation.id) ?? 1) <= 1;
   const newest = eventsOf(conversation.id).at(-1)?.seq ?? 0;
@@ -115,12 +116,16 @@ function* dated(found) {
 function waiting(conversation) {
   return (state.sending.get(conversation) ?? []).map((one) => ({
     key: one.key,
-    signature: JSON.stringify([one.text, one.note, one.fault]),
+    signature: JSON.stringify([one.text, one.note, one.fault, one.files.length]),
     value: () =>
       element(
         "li",
         { class: `line ours ${one.note ? "note" : ""} ${one.fault ? "failed" : "waiting"}` },
-        element("div", { class: "bubble", text: one.text, dir: "auto" }),
+        element(
+          "div",
+          { class: "bubble", text: one.text, dir: "auto" },
+          ...one.files.map((file) => element("p", { class: "file", text: file.name ?? "Voice message" })),
+        ),
         element("p", { class: "meta" }, one.fault ?? "Sending …", one.fault && again(one)),
       ),
   }));
@@ -135,7 +140,7 @@ function message(line, first) {
   const side = said.author.kind === "contact" ? "theirs" : "ours";
   const note = line.kind === "note.added";
   const text = line.deleted ? "This message was deleted." : (said.text ?? "");
-  const files = (said.attachments ?? []).map(fileLine);
+  const files = (said.attachments ?? []).map((file) => attachment(said.id, file));
   const classes = ["line", side, note && "note", said.author.kind, line.deleted && "deleted", said.status];
   return element(
     "li",
@@ -144,11 +149,6 @@ function message(line, first) {
     element("div", { class: "bubble", dir: "auto", text }, ...files),
     element("p", { class: "meta" }, ...meta(line)),
   );
-}
-
-function fileLine(file) {
-  const text = file.filename ?? file.kind;
-  return element("span", { class: "file", text: file.status === "pending" ? `${text} (is being fetched)` : text });
 }
 
 function authorOf(said, note) {

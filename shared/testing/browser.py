@@ -10,7 +10,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,12 @@ class Page:
     async def click(self, selector: str) -> None:
         await self.run(f"document.querySelector({json.dumps(selector)}).click()")
 
+    async def choose_files(self, selector: str, *paths: Path) -> None:
+        """As a person does in the dialog of a file picker."""
+        root = (await self.call("DOM.getDocument"))["root"]["nodeId"]
+        node = (await self.call("DOM.querySelector", nodeId=root, selector=selector))["nodeId"]
+        await self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path) for path in paths])
+
     async def looks(self, width: int, height: int, scheme: str = "light") -> None:
         """Size in CSS pixels; `scheme`: light or dark."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
@@ -116,12 +122,12 @@ class Page:
 
 
 @asynccontextmanager
-async def page() -> AsyncIterator[Page]:
-    """A new browser with one tab. The machine must have a browser."""
+async def page(*flags: str) -> AsyncIterator[Page]:
+    """A new browser with one tab. The machine must have a browser. `flags`: of its command line, besides ours."""
     # a folder with a short path: the browser's socket in it may have no more than 107 characters
     with tempfile.TemporaryDirectory(prefix="tab-", ignore_cleanup_errors=True) as folder:
         async with (
-            _browser(Path(folder)) as profile,
+            _browser(Path(folder), flags) as profile,
             aiohttp.ClientSession() as session,
             session.ws_connect(await _tab(session, profile), max_msg_size=0) as socket,
         ):
@@ -135,13 +141,14 @@ async def page() -> AsyncIterator[Page]:
 
 
 @asynccontextmanager
-async def _browser(folder: Path) -> AsyncIterator[Path]:
+async def _browser(folder: Path, flags: Sequence[str]) -> AsyncIterator[Path]:
     """A browser's process; the path of its profile."""
     binary = chromium()
     assert binary is not None
     process = await asyncio.create_subprocess_exec(
         binary,
         *OPTIONS,
+        *flags,
         f"--user-data-dir={folder / 'profile'}",
         "about:blank",
         stdout=asyncio.subprocess.DEVNULL,

@@ -14,6 +14,7 @@ from shared.testing.browser import Page, chromium, page
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
 from shared.testing.system import System
+from tests.e2e.console import opened, shows, signed_in, write
 
 pytestmark = [
     pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium"),
@@ -76,35 +77,10 @@ window.WebSocket = class extends Real {
 """A page that connects when it is told to, with a cursor that no server knows."""
 
 
-def _of_the_network(complaint: str) -> bool:
-    """A refused request or a cut connection: the browser logs it, and rightly so."""
-    return any(words in complaint for words in ("Failed to load resource", "WebSocket connection to"))
-
-
 @pytest_asyncio.fixture
 async def console(system: System) -> AsyncIterator[Page]:
-    """Signed in as Ada, the agent."""
-    async with page() as tab:
-        await tab.looks(1400, 860)
-        await tab.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
-        await tab.until("document.querySelector('.is-live')", "live")
+    async with signed_in(system) as tab:
         yield tab
-        assert [said for said in tab.complaints if not _of_the_network(said)] == []
-
-
-async def opened(console: Page, conversation: str) -> None:
-    await console.run(f"location.hash = '#/{conversation}'")
-    await console.until("document.querySelectorAll('#thread .line').length > 0", "the thread is shown")
-
-
-async def write(console: Page, text: str) -> None:
-    await console.type("#text", text)
-    await console.press("Enter")
-
-
-async def shows(console: Page, selector: str, text: str) -> None:
-    found = f"[...document.querySelectorAll({json.dumps(selector)})]"
-    await console.until(f"{found}.some((one) => one.textContent.includes({json.dumps(text)}))", f"{selector}: {text!r}")
 
 
 async def chosen(console: Page, select: str, value: str) -> None:

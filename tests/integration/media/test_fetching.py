@@ -24,10 +24,10 @@ from shared.runtime.outbound_download import DownloadBounds, Downloads
 from shared.runtime.outbound_url import OutboundPolicy
 from shared.testing.eventually import eventually
 from shared.testing.file_source import Answers, FileSource, dripping, endless, gives, says
+from shared.testing.recordings import heard, recording
 from tests.integration.media.installation import Installation, Parts, emptied, unique
 from tests.integration.media.records import CONVERSATION, MESSAGE, batch
 from tests.unit.media.files import HTML, PDF, png, wav
-from tests.unit.media.recordings import heard, recording
 
 PICTURE = png(64)
 VOICE = recording("ogg", "libopus", 2.0)

@@ -11,11 +11,11 @@ from shared.contracts.events import CloudEvent
 from shared.contracts.wire import decode_event
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
+from shared.testing.recordings import heard, recording
 from shared.testing.uploads import fetch
 from tests.integration.media.installation import Installation, unique
 from tests.unit.media import files
 from tests.unit.media.files import png
-from tests.unit.media.recordings import heard, recording
 
 WEBM = recording("webm", "libopus", 2.0)
 

@@ -10,8 +10,8 @@ from services.media.inspecting import voice
 from services.media.inspecting.refusal import Refusal
 from services.media.sandbox import PROGRAM, Sandbox, Verdict
 from shared.contracts.media_types import MEDIA_TYPES
+from shared.testing.recordings import film, heard, recording, samples, without_duration
 from tests.unit.media import files
-from tests.unit.media.recordings import film, heard, recording, samples, without_duration
 
 ROOT = Path(__file__).parents[3]
 LATE_S = 0.05
