@@ -30,7 +30,7 @@ from shared.testing.uploads import fetch
 
 LENGTHS_S = (3.0, 10.0, 30.0, 60.0, 120.0, 299.0)
 BESIDE_S = 20.0
-RATE, SLICE_S, CONNECTIONS = 20.0, 5.0, 8
+SLICE_S, CONNECTIONS = 5.0, 8
 """Text comes in slices, alone and beside recordings: each begins with its connections."""
 PATIENCE_S = 300.0
 OGG_BYTES = 512_000
@@ -40,6 +40,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.media", description=__doc__)
     parser.add_argument("--info", type=Path, help="info file of a running `relaydesk run --split`; else one is started")
     parser.add_argument("--recordings", type=int, default=50, help="recordings that are due at once (default 50)")
+    parser.add_argument("--rate", type=float, default=20.0, help="messages of text a second (default 20)")
     parser.add_argument("--seconds", type=float, default=30.0, help="of text alone (default 30)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here, too")
     return parser.parse_args()
@@ -80,7 +81,8 @@ class Recorder:
 class Text:
     """Customers who write at a steady rate, each at their moment."""
 
-    def __init__(self, info: Mapping[str, Any], watcher: Watcher) -> None:
+    def __init__(self, info: Mapping[str, Any], watcher: Watcher, rate: float) -> None:
+        self._rate = rate
         self._target = Target(info["services"]["ingest"]["http"], info["channel"]["id"], info["channel"]["secret"])
         self._watcher = watcher
 
@@ -90,8 +92,8 @@ class Text:
 
     async def slice(self) -> list[float]:
         """Seconds from each intended send to its frame on the stream; exits where one is lost."""
-        work = load.requests(self._target, int(RATE * SLICE_S), 1, 50)
-        sent = await load.open_loop(self._target, work, RATE, CONNECTIONS)
+        work = load.requests(self._target, int(self._rate * SLICE_S), 1, 50)
+        sent = await load.open_loop(self._target, work, self._rate, CONNECTIONS)
         await self._watcher.all_seen(sent.accepted, 60)
         seen = self._watcher.seen
         if sent.refused or any(one not in seen for one in sent.accepted):
@@ -108,7 +110,7 @@ async def measure(info: dict[str, Any], chosen: argparse.Namespace) -> Report:
 
         watcher = Watcher(info["stream"], ticket)
         await watcher.start()
-        text = Text(info, watcher)
+        text = Text(info, watcher, chosen.rate)
         await text.warm_up()
         recorder = Recorder(api, sorted(watcher.conversations)[0])
         await one_by_one(recorder, report)
@@ -130,7 +132,7 @@ async def one_by_one(recorder: Recorder, report: Report) -> None:
 
 
 async def beside(recorder: Recorder, text: Text, chosen: argparse.Namespace, report: Report) -> None:
-    say(f"text alone, {RATE:.0f} msg/s")
+    say(f"text alone, {chosen.rate:.0f} msg/s")
     alone = spread([each for _ in range(math.ceil(chosen.seconds / SLICE_S)) for each in await text.slice()])
     say(f"{chosen.recordings} recordings of {BESIDE_S:.0f} s at once, and the same text")
     content = recording("webm", "libopus", BESIDE_S)

@@ -5,7 +5,6 @@ import { clock } from "./media.js";
 
 const PEAKS = 64;
 const STEP_S = 5;
-const FLAT = new Array(PEAKS).fill(0.15);
 
 let playing = null; // only one at a time is heard
 
@@ -13,7 +12,7 @@ let playing = null; // only one at a time is heard
 export function player(label, source, facts) {
   const audio = element("audio", { preload: "none" });
   const button = element("button", { type: "button", class: "play", "aria-label": `Play ${label}`, text: "▶" });
-  const bars = FLAT.map(() => element("span"));
+  const bars = Array.from({ length: PEAKS }, () => element("span"));
   const wave = element(
     "div",
     { class: "wave", role: "slider", tabindex: 0, "aria-label": `Position in ${label}`, "aria-valuemin": 0 },
@@ -36,10 +35,9 @@ export function player(label, source, facts) {
 
   function show({ duration_s: seconds, waveform }) {
     length = seconds ?? 0;
-    const peaks = waveform ?? FLAT;
-    const loudest = Math.max(...peaks, 0.05);
-    bars.forEach((bar, index) => {
-      bar.style.height = `${Math.max(8, (peaks[index] / loudest) * 100)}%`;
+    const loudest = Math.max(...(waveform ?? []), 0.05);
+    waveform?.forEach((peak, index) => {
+      bars[index].style.height = `${Math.max(8, (peak / loudest) * 100)}%`;
     });
     draw();
   }

@@ -48,12 +48,10 @@ def build(settings: MediaSettings) -> Service:
     outbox = Outbox(mongo.db, producer, [MEDIA_DOCUMENTS], metrics)
     store = MediaStore(mongo, outbox, settings.media_quota)
     keeper = Keeper(mongo, objects, store)
-    checking = Checking(keeper, Sandbox({"LANG": "C.UTF-8"}), clock)
-    uploads = Worker(
-        "uploads", store, Uploads(objects, checking), clock, metrics, _crew(settings, settings.media_workers)
-    )
+    checking = Checking(keeper, Sandbox({"LANG": "C.UTF-8"}, at_once=settings.workers), clock)
+    uploads = Worker("uploads", store, Uploads(objects, checking), clock, metrics, _crew(settings, settings.workers))
     downloads = Downloads(OutboundPolicy(settings.allow_private_urls))
-    fetching = Fetches(downloads, checking, clock, settings.media_workers)
+    fetching = Fetches(downloads, checking, clock, max(1, settings.workers // 2))
     fetches = Worker("fetches", store, fetching, clock, metrics, _crew(settings, settings.media_fetchers))
     sweeper = Sweeper(store, objects, keeper, clock, metrics)
     jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, uploads, fetches, clock), producer)
@@ -93,4 +91,4 @@ def build(settings: MediaSettings) -> Service:
 
 def _crew(settings: MediaSettings, at_once: int) -> Crew:
     """A workspace whose channels keep us waiting leaves half of it to the others."""
-    return Crew(settings.instance, at_once, max(settings.media_workers, at_once // 2))
+    return Crew(settings.instance, at_once, max(settings.workers, at_once // 2))

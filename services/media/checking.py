@@ -1,17 +1,17 @@
 """A file that is here is looked at in a process of its own and kept under its content's hash, with its renditions."""
 
 import asyncio
-import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 import structlog
 
 from services.media.core import ORIGINAL, Facts, Media, kept, refused
 from services.media.keeping import Keeper
 from services.media.sandbox import Sandbox, Verdict
+from services.media.scratch import scratch
 from services.media.store import Claimed
 from shared.contracts.media_types import MEDIA_TYPES, RENDITION_TYPES, max_bytes
 from shared.contracts.resources import Rendition
@@ -113,8 +113,7 @@ class Uploads:
     async def done(self, job: Claimed) -> tuple[Media, str]:
         media = job.media
         assert job.upload is not None and media.size is not None and media.content_type is not None
-        with tempfile.TemporaryFile() as opened:
-            file = cast(BinaryIO, opened)
+        with scratch(media.size) as file:
             try:
                 content = await self._objects.get_file(job.upload, media.size, file)
             except ObjectMissing:
@@ -137,4 +136,4 @@ class Uploads:
 
 
 def _files(stack: ExitStack, names: Sequence[str]) -> dict[str, BinaryIO]:
-    return {name: cast(BinaryIO, stack.enter_context(tempfile.TemporaryFile())) for name in names}
+    return {name: stack.enter_context(scratch()) for name in names}

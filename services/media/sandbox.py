@@ -3,13 +3,13 @@
 import asyncio
 import signal
 import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Annotated, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
+from services.media.scratch import scratch
 from shared.runtime.faults import Transient
 
 PROGRAM = "services.media.inspecting.program"
@@ -44,9 +44,12 @@ class _Answer(BaseModel):
 
 
 class Sandbox:
-    """`environment`: all that the process gets to know; `wall_s`: how long it may take."""
+    """`environment`: all that the process gets to know; `wall_s`: how long it may take; `at_once`: processes."""
 
-    def __init__(self, environment: Mapping[str, str], wall_s: float = WALL_S, program: str = PROGRAM) -> None:
+    def __init__(
+        self, environment: Mapping[str, str], wall_s: float = WALL_S, program: str = PROGRAM, at_once: int = 1
+    ) -> None:
+        self._room = asyncio.Semaphore(at_once)
         self._environment = environment
         self._wall_s = wall_s
         self._program = program
@@ -58,7 +61,11 @@ class Sandbox:
         process can be started.
         """
         file.seek(0)
-        with tempfile.TemporaryFile() as answer:  # a pipe that nobody reads on would keep the process's end from us
+        async with self._room:
+            return await self._inspected(file, content_type, renditions)
+
+    async def _inspected(self, file: IO[bytes], content_type: str, renditions: Mapping[str, IO[bytes]]) -> Verdict:
+        with scratch() as answer:  # a pipe that nobody reads on would keep the process's end from us
             status = await self._ended(file, answer, content_type, renditions)
             answer.seek(0)
             return _verdict(status, answer.read(MAX_ANSWER))

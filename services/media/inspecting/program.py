@@ -20,7 +20,7 @@ MAX_WRITTEN = 16 << 20
 
 
 def limit() -> None:
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    os.nice(19)
     for what, most in (
         (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_AS, ADDRESS_SPACE),
