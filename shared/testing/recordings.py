@@ -87,3 +87,43 @@ def heard(content: bytes, demuxer: str) -> tuple[float, int]:
         stream = container.streams.audio[0]
         frames = list(container.decode(stream))
         return sum(frame.samples / frame.sample_rate for frame in frames), stream.channels
+
+
+def silent_hours(hours: float) -> bytes:
+    """Ogg/Opus that says nothing for hours: packets of 120 ms in one byte each."""
+    toc = 0x19  # mono, SILK at 8 kHz, two frames of 60 ms, both empty (RFC 6716 3.1)
+    head = b"OpusHead\x01\x01" + struct.pack("<HIhB", 0, RATE, 0, 0)
+    tags = b"OpusTags" + struct.pack("<I", 4) + b"none" + struct.pack("<I", 0)
+    pages = [_page(0, 0, 2, [head]), _page(0, 1, 0, [tags])]
+    count, at = int(hours * 3600 / 0.12), 0
+    while at < count:
+        part = min(255, count - at)
+        at += part
+        pages.append(_page(at * 5760, len(pages), 4 if at == count else 0, [bytes([toc])] * part))
+    return b"".join(pages)
+
+
+def _page(position: int, number: int, flags: int, packets: list[bytes]) -> bytes:
+    """Of Ogg (RFC 3533 6); packets shorter than 255 bytes."""
+    head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, position, 1, number, 0, len(packets))
+    page = bytearray(head + bytes(len(one) for one in packets) + b"".join(packets))
+    page[22:26] = struct.pack("<I", _checksum(bytes(page)))
+    return bytes(page)
+
+
+def _checksum(page: bytes) -> int:
+    """Ogg's CRC: 0x04c11db7, not reflected."""
+    crc = 0
+    for byte in page:
+        crc = (crc << 8) & 0xFFFFFFFF ^ _TABLE[(crc >> 24) ^ byte]
+    return crc
+
+
+def _row(byte: int) -> int:
+    crc = byte << 24
+    for _ in range(8):
+        crc = (crc << 1) & 0xFFFFFFFF ^ (0x04C11DB7 if crc & 0x80000000 else 0)
+    return crc
+
+
+_TABLE = [_row(byte) for byte in range(256)]

@@ -7,6 +7,7 @@ import pytest
 
 from services.media.inspecting.archives import is_inside
 from services.media.sandbox import PROGRAM, NoVerdict, Sandbox, Verdict
+from shared.testing.recordings import silent_hours
 from tests.unit.media import files
 from tests.unit.media.files import packed, png, wav
 
@@ -95,6 +96,11 @@ async def test_a_process_that_says_nothing_of_the_file_is_no_verdict(program: st
     with pytest.raises(NoVerdict) as nothing:
         await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s=3)
     assert nothing.value.code == code
+
+
+async def test_sound_that_plays_for_ten_hours_is_refused() -> None:
+    assert (await inspect(silent_hours(10), "audio/ogg")).code == "TOO_LONG"
+    assert (await inspect(silent_hours(0.1), "audio/ogg")).code is None
 
 
 async def test_a_recording_has_its_duration() -> None:
