@@ -8,7 +8,6 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 
@@ -18,16 +17,11 @@ from shared.runtime.batches import Batch
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Outgoing, Partition
+from shared.runtime.settings import KafkaSettings
 
 TOPIC = "channel.inbound"
 VALUE = b"x" * 300
 BATCH = 500
-
-
-@dataclass(frozen=True)
-class Where:
-    kafka: str
-    topic_prefix: str
 
 
 class Counting:
@@ -94,7 +88,7 @@ async def measured(name: str, records: int, work: Callable[[], Awaitable[None]])
 
 
 async def main(kafka: str, records: int) -> None:
-    where = Where(kafka, f"bench-{uuid.uuid4().hex[:8]}.")
+    where = KafkaSettings(kafka=kafka, topic_prefix=f"bench-{uuid.uuid4().hex[:8]}.")
     messaging = Messaging(where, "bench", "1", Metrics(), lambda error: print("fatal:", error))
     await topic_admin.apply(messaging, {name: TOPICS[name] for name in (TOPIC, META)})
     try:

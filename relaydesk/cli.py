@@ -1,6 +1,7 @@
 """The command `relaydesk`: its words and options. Each command's code is imported only when it is called."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -32,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except (CommandError, EngineError) as error:
         print(f"relaydesk: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # who read our lines has had enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
 
 
@@ -77,9 +81,13 @@ def _add_engines(commands: "Commands") -> None:
 
 def _add_topics(commands: "Commands") -> None:
     topics = commands.add_parser("topics", help="the topics of the Kafka that RELAYDESK_KAFKA names")
-    verbs = topics.add_subparsers(required=True, metavar="apply|check")
+    verbs = topics.add_subparsers(required=True, metavar="apply|check|rights")
     verbs.add_parser("apply", help="make what is missing, set what differs").set_defaults(call=_topics_apply)
     verbs.add_parser("check", help="say what differs from the registry").set_defaults(call=_topics_check)
+    text = "what each service needs on Kafka and no more, as access control lists"
+    rights = verbs.add_parser("rights", help=text, description=f"Print {text}; needs no Kafka.")
+    rights.add_argument("--commands", action="store_true", help="as commands of Kafka's own kafka-acls.sh")
+    rights.set_defaults(call=_topics_rights)
 
 
 def _add_projection(commands: "Commands") -> None:
@@ -185,6 +193,12 @@ def _topics_check(options: argparse.Namespace) -> int:
     from relaydesk.topics_command import check
 
     return check()
+
+
+def _topics_rights(options: argparse.Namespace) -> int:
+    from relaydesk.topics_command import rights
+
+    return rights(options.commands)
 
 
 def _projection_rebuild(options: argparse.Namespace) -> int:

@@ -33,7 +33,10 @@ def serve(names: Sequence[str]) -> int:
     except SettingsError as error:
         raise CommandError(str(error)) from error
     configure(next(iter(settings.values())).log_level)
-    return run(lambda: [builder_of(name)(value) for name, value in settings.items()])
+    try:
+        return run(lambda: [builder_of(name)(value) for name, value in settings.items()])
+    except SettingsError as error:  # what shows only in use: a file without a certificate, a port that is taken
+        raise CommandError(str(error)) from error
 
 
 def builder_of(name: str) -> "Callable[[Any], Service]":

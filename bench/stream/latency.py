@@ -36,18 +36,12 @@ from shared.runtime.clock import SystemClock
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Outgoing
+from shared.runtime.settings import KafkaSettings
 from shared.testing.stream_client import StreamClient
 
 WORKSPACE, CONVERSATION = "acme", str(uuid.uuid4())
 EVERY_S = 0.05
 REGISTRY = {name: replace(TOPICS[name], partitions=1) for name in (META, WORKSPACE_EVENTS, WORKSPACE_EPHEMERAL)}
-
-
-class Where(NamedTuple):
-    """The settings that messaging needs."""
-
-    kafka: str
-    topic_prefix: str = ""
 
 
 async def latency(quick: bool) -> list[Bar]:
@@ -93,7 +87,7 @@ async def _stream() -> AsyncIterator[tuple[str, LiveStream]]:
         engines.start()
         pin(0)
         stack.callback(engines.stop)
-        messaging = Messaging(Where(engines.addresses.kafka), "gateway", "bench", Metrics(), _fatal)
+        messaging = Messaging(KafkaSettings(kafka=engines.addresses.kafka), "gateway", "bench", Metrics(), _fatal)
         await topic_admin.apply(messaging, REGISTRY)
         producer, incarnations = messaging.producer(), messaging.incarnations()
         settings, clock = StreamSettings(key=b"bench"), SystemClock()
@@ -123,7 +117,7 @@ def _process(kafka: str, url: str, ticket: str, events: int, sender: Connection)
 
 
 async def _measured(kafka: str, url: str, ticket: str, events: int) -> Moments:
-    messaging = Messaging(Where(kafka), "bench", "client", Metrics(), _fatal)
+    messaging = Messaging(KafkaSettings(kafka=kafka), "bench", "client", Metrics(), _fatal)
     producer = messaging.producer()
     consumer = AIOKafkaConsumer(bootstrap_servers=kafka, enable_auto_commit=False)
     async with AsyncExitStack() as stack:

@@ -107,9 +107,17 @@ class Kafka(Engine):
         java = _tool("java", "Java 17 or newer")
         classpath = f"{install_jars(self._cache)}/*"
         config = self._write_config()
-        command = [java, *JVM, f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.properties'}", "-cp", classpath]
+        command = [
+            java,
+            *JVM,
+            *self.jvm_options(),
+            f"-Dlog4j2.configurationFile={DEPLOY / 'log4j2.properties'}",
+            "-cp",
+            classpath,
+        ]
         if not (self.data / "log" / "meta.properties").exists():
-            self._format([*command, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config)])
+            tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config)]
+            self._format([*tool, *self.format_options()])
         self._child.command = [*command, "kafka.Kafka", str(config)]
         self._child.start()
 
@@ -117,13 +125,27 @@ class Kafka(Engine):
         """Until the broker is registered, unfenced and takes connections; raises EngineError."""
         wait_until(lambda: "Kafka Server started" in self._child.output() and accepts(self.port), self._child, seconds)
 
+    def listener_settings(self) -> dict[str, str]:
+        """Where it listens, and how clients get in."""
+        return {
+            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
+            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
+        }
+
+    def jvm_options(self) -> list[str]:
+        """More options of the virtual machine."""
+        return []
+
+    def format_options(self) -> list[str]:
+        """More options of the first formatting."""
+        return []
+
     def _write_config(self) -> Path:
         settings = {
             **SETTINGS,
-            "listeners": f"PLAINTEXT://{LOOPBACK}:{self.port},CONTROLLER://{LOOPBACK}:{self.controller_port}",
-            "advertised.listeners": f"PLAINTEXT://{LOOPBACK}:{self.port}",
             "controller.quorum.voters": f"{NODE_ID}@{LOOPBACK}:{self.controller_port}",
             "log.dirs": str(self.data / "log"),
+            **self.listener_settings(),
         }
         self.data.mkdir(parents=True, exist_ok=True)
         config = self.data / "server.properties"

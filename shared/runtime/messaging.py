@@ -4,7 +4,7 @@ Groups run on FastStream, groupless reads and the producer on aiokafka, which Fa
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
@@ -24,9 +24,11 @@ from shared.runtime.deadletter import Forwarder
 from shared.runtime.faults import Fatal, Transient
 from shared.runtime.group_loop import GroupLoop, GroupOptions, Polled
 from shared.runtime.incarnations import Incarnations
+from shared.runtime.kafka_access import KafkaAccess
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import LETTER_ROOM_BYTES, Producer
 from shared.runtime.records import Partition, Record
+from shared.runtime.settings import KafkaSettings
 from shared.runtime.table import OnChange, Table
 from shared.runtime.tail import OnRecords, Start, Tail
 
@@ -42,16 +44,6 @@ FETCH_MAX_WAIT_MS = 500
 OnFatal = Callable[[BaseException], None]
 
 
-class KafkaSettings(Protocol):
-    @property
-    def kafka(self) -> str:
-        """host:port[,host:port…]"""
-
-    @property
-    def topic_prefix(self) -> str:
-        """Put before every topic and group name on the broker."""
-
-
 class Messaging:
     """All access to Kafka of one service.
 
@@ -60,9 +52,11 @@ class Messaging:
 
     def __init__(self, settings: KafkaSettings, name: str, instance: str, metrics: Metrics, on_fatal: OnFatal) -> None:
         self._servers = settings.kafka
+        self._access = KafkaAccess(settings)
         self._prefix = settings.topic_prefix
         self._registered: dict[str, str] = {}
         self.client_id = f"{name}-{instance}"
+        self._connection = self._access.of_clients(self.client_id)
         self.metrics = metrics
         self.on_fatal = on_fatal
 
@@ -113,9 +107,7 @@ class Messaging:
 
     async def ping(self) -> None:
         """Return when a broker answers within a second; raises Transient. For readiness: keeps nothing open."""
-        client = AIOKafkaClient(
-            bootstrap_servers=self._servers, client_id=self.client_id, request_timeout_ms=PING_TIMEOUT_MS
-        )
+        client = AIOKafkaClient(**self._connection, request_timeout_ms=PING_TIMEOUT_MS)
         try:
             await client.bootstrap()
         except KafkaError as error:
@@ -129,7 +121,7 @@ class Messaging:
         Asks for all topics: a request that names one lets a broker with auto-creation make it.
         """
         name = self.on_broker(topic)
-        client = AIOKafkaClient(bootstrap_servers=self._servers, client_id=self.client_id)
+        client = AIOKafkaClient(**self._connection)
         try:
             await client.bootstrap()
             found = (await client.fetch_all_metadata()).partitions_for_topic(name)
@@ -144,15 +136,12 @@ class Messaging:
     # clients
 
     def admin_client(self) -> AIOKafkaAdminClient:
-        return AIOKafkaAdminClient(
-            bootstrap_servers=self._servers, client_id=self.client_id, request_timeout_ms=REQUEST_TIMEOUT_MS
-        )
+        return AIOKafkaAdminClient(**self._connection, request_timeout_ms=REQUEST_TIMEOUT_MS)
 
     def producer_client(self) -> AIOKafkaProducer:
         """Not through FastStream, which builds a command, an id and text headers per message: ours are bytes."""
         return AIOKafkaProducer(
-            bootstrap_servers=self._servers,
-            client_id=self.client_id,
+            **self._connection,
             acks="all",
             enable_idempotence=True,
             # One request per broker is under way at a time, so records gather while it is: no artificial delay needed.
@@ -169,8 +158,7 @@ class Messaging:
         "none": a position out of range raises instead of jumping somewhere.
         """
         return AIOKafkaConsumer(
-            bootstrap_servers=self._servers,
-            client_id=self.client_id,
+            **self._connection,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -187,6 +175,7 @@ class Messaging:
         broker = KafkaBroker(
             self._servers,
             client_id=self.client_id,
+            **self._access.of_broker(),
             consumer_only=True,  # no producer and no admin client of FastStream's own
             allow_auto_create_topics=False,
             request_timeout_ms=REQUEST_TIMEOUT_MS,

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, SecretStr, StringConstraints, ValidationError, model_validator
+from pydantic import AfterValidator, Field, FilePath, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "RELAYDESK_"
@@ -71,11 +71,43 @@ class EnvironmentSettings(BaseSettings):
 
 
 class KafkaSettings(EnvironmentSettings):
-    """`instance` makes the static membership `<service>-<instance>` and must be unique among replicas of a service."""
+    """`instance` makes the static membership `<service>-<instance>` and must be unique among replicas of a service.
+
+    The broker's certificate is checked against `kafka_ca_file` (PEM; empty = the system's authorities) and its name;
+    `kafka_cert_file`, `kafka_key_file`: our own, for mutual TLS. With OAUTHBEARER a token is asked for at
+    `kafka_oauth_token_url` with the client's id and secret (the client credentials grant) and renewed in time.
+    """
 
     kafka: str = "127.0.0.1:9092"
     topic_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
     instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "1"
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_ca_file: FilePath | None = None
+    kafka_cert_file: FilePath | None = None
+    kafka_key_file: FilePath | None = None
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] | None = None
+    kafka_sasl_username: str = ""
+    kafka_sasl_password: SecretStr | None = None
+    kafka_oauth_token_url: HttpUrl | None = None
+    kafka_oauth_client_id: str = ""
+    kafka_oauth_client_secret: SecretStr | None = None
+    kafka_oauth_scope: str = ""
+
+    @model_validator(mode="after")
+    def _a_way_in(self) -> Self:
+        """A protocol with SASL has a mechanism with all it needs; one without has none."""
+        sasl = self.kafka_security_protocol.startswith("SASL")
+        if sasl != (self.kafka_sasl_mechanism is not None):
+            raise ValueError(f"set {PREFIX}KAFKA_SASL_MECHANISM with a SASL protocol, and only then")
+        if sasl and (lacking := [name for name in self._needed() if not getattr(self, name)]):
+            names = ", ".join(PREFIX + name.upper() for name in lacking)
+            raise ValueError(f"{self.kafka_sasl_mechanism} needs {names}")
+        return self
+
+    def _needed(self) -> tuple[str, ...]:
+        if self.kafka_sasl_mechanism == "OAUTHBEARER":
+            return "kafka_oauth_token_url", "kafka_oauth_client_id", "kafka_oauth_client_secret"
+        return "kafka_sasl_username", "kafka_sasl_password"
 
 
 class MongoSettings(EnvironmentSettings):

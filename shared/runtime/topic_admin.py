@@ -26,6 +26,7 @@ Registry = Mapping[str, Topic]
 REPLICAS = 3
 """Copies of each partition where there are as many brokers; then a write needs two of them."""
 
+MISSING = "missing, or this user may not see it: run `relaydesk topics apply`, or grant `relaydesk topics rights`"
 LEADERS_S = 15.0
 SHORT = timedelta(days=1)
 
@@ -105,9 +106,7 @@ class TopicGate:
 
 
 def missing_topics(found: Found, registry: Registry) -> list[str]:
-    return [
-        f"topic {name} is missing: run `relaydesk topics apply`" for name in registry if name not in found.partitions
-    ]
+    return [f"topic {name} is {MISSING}" for name in registry if name not in found.partitions]
 
 
 def wrong_partitions(found: Found, registry: Registry) -> list[str]:

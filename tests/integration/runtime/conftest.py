@@ -13,7 +13,8 @@ from shared.engines.kafka import Kafka
 from shared.engines.local import CACHE
 from shared.engines.ports import free_ports
 from shared.runtime import topic_admin
-from tests.integration.runtime.worlds import REGISTRY, BrokerWorld, TwinWorld, Where, World
+from shared.runtime.settings import KafkaSettings
+from tests.integration.runtime.worlds import REGISTRY, BrokerWorld, TwinWorld, World
 
 T = TypeVar("T", bound=Any)
 
@@ -43,7 +44,7 @@ async def running() -> AsyncIterator[Running]:
 @pytest.fixture
 def bare(engines: Addresses, topic_prefix: str) -> BrokerWorld:
     """The broker without any topic of ours."""
-    return BrokerWorld(Where(engines.kafka, topic_prefix))
+    return BrokerWorld(KafkaSettings(kafka=engines.kafka, topic_prefix=topic_prefix))
 
 
 @pytest_asyncio.fixture

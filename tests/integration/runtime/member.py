@@ -14,7 +14,8 @@ from shared.runtime.group_loop import GroupOptions
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Partition
-from tests.integration.runtime.worlds import INBOUND, Where
+from shared.runtime.settings import KafkaSettings
+from tests.integration.runtime.worlds import INBOUND
 
 
 class Noting:
@@ -43,7 +44,9 @@ class Noting:
 
 async def main(kafka: str, prefix: str, instance: str, group: str, file: str, seconds: str) -> int:
     over = asyncio.Event()
-    messaging = Messaging(Where(kafka, prefix), "svc", instance, Metrics(), lambda _: over.set())
+    messaging = Messaging(
+        KafkaSettings(kafka=kafka, topic_prefix=prefix), "svc", instance, Metrics(), lambda _: over.set()
+    )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     producer = messaging.producer()
     consumer = messaging.group(

@@ -17,9 +17,10 @@ from shared.runtime import topic_admin
 from shared.runtime.component import Component
 from shared.runtime.faults import Transient
 from shared.runtime.records import Outgoing, Record
+from shared.runtime.settings import KafkaSettings
 from shared.testing.eventually import eventually
 from tests.integration.runtime.conftest import Running
-from tests.integration.runtime.worlds import CONTACTS, INBOUND, QUICK, REGISTRY, BrokerWorld, Recorder, Where, numbered
+from tests.integration.runtime.worlds import CONTACTS, INBOUND, QUICK, REGISTRY, BrokerWorld, Recorder, numbered
 
 GROUP = "routing"
 
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.timeout(120)
 @pytest_asyncio.fixture
 async def hurt(own_kafka: Kafka) -> AsyncIterator[BrokerWorld]:
     """The broker to be hurt, with this test's topics."""
-    world = BrokerWorld(Where(own_kafka.url, f"t{time.monotonic_ns()}."))
+    world = BrokerWorld(KafkaSettings(kafka=own_kafka.url, topic_prefix=f"t{time.monotonic_ns()}."))
 
     async def applied() -> bool:
         try:

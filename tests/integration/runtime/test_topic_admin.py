@@ -55,7 +55,7 @@ async def test_check_names_what_is_missing(bare: BrokerWorld) -> None:
 
     faults = await topic_admin.check(bare.messaging, {**only, COMMANDS: REGISTRY[COMMANDS]})
 
-    assert faults == [f"topic {COMMANDS} is missing: run `relaydesk topics apply`"]
+    assert faults == [f"topic {COMMANDS} is {topic_admin.MISSING}"]
 
 
 async def test_a_service_does_not_start_without_its_topics(bare: BrokerWorld) -> None:

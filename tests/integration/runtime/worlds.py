@@ -12,6 +12,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.range_reader import read_range
 from shared.runtime.records import Outgoing, Partition, Record
 from shared.runtime.retry_policy import RetryPolicy
+from shared.runtime.settings import KafkaSettings
 from shared.testing.kafka_twin import TwinBroker, TwinMessaging
 
 INBOUND = "channel.inbound"
@@ -27,14 +28,6 @@ REGISTRY: Mapping[str, Topic] = {
 SOON = RetryPolicy(first_delay_s=0.01, longest_delay_s=0.1)
 """The real policy without its patience."""
 QUICK = GroupOptions(retry=SOON)
-
-
-@dataclass(frozen=True)
-class Where:
-    """The settings that messaging needs."""
-
-    kafka: str
-    topic_prefix: str
 
 
 class World(Protocol):
@@ -55,7 +48,7 @@ class World(Protocol):
 class BrokerWorld:
     """The real thing."""
 
-    where: Where
+    where: KafkaSettings
     name: str = "svc"
     fatals: list[BaseException] = field(default_factory=list)
     metrics: Metrics = field(default_factory=Metrics)

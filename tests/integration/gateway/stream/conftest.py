@@ -21,6 +21,7 @@ from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import Producer
 from shared.runtime.records import Outgoing
+from shared.runtime.settings import KafkaSettings
 from shared.testing.eventually import eventually
 from shared.testing.stream_client import Peculiar, StreamClient
 
@@ -30,14 +31,6 @@ REGISTRY = {
     WORKSPACE_EVENTS: replace(TOPICS[WORKSPACE_EVENTS], partitions=2),
 }
 SETTINGS = StreamSettings(key=b"a key for tests", heartbeat_s=0.5, tick_s=0.05, drain_s=0.3, linger_s=1.0)
-
-
-@dataclass(frozen=True)
-class Where:
-    """The settings that messaging needs."""
-
-    kafka: str
-    topic_prefix: str
 
 
 @dataclass
@@ -71,7 +64,7 @@ class Conversation:
 class StreamWorld:
     """Topics of this test's own, a producer, and as many replicas as a test starts."""
 
-    def __init__(self, where: Where, workspace: str, stack: AsyncExitStack) -> None:
+    def __init__(self, where: KafkaSettings, workspace: str, stack: AsyncExitStack) -> None:
         self._where, self._stack = where, stack
         self.workspace = workspace
         self.fatals: list[BaseException] = []
@@ -188,6 +181,6 @@ async def has(client: StreamClient, wanted: Sequence[int], timeout: float = 20) 
 @pytest_asyncio.fixture
 async def world(engines: Addresses, topic_prefix: str, workspace: str) -> AsyncIterator[StreamWorld]:
     async with AsyncExitStack() as stack:
-        made = StreamWorld(Where(engines.kafka, topic_prefix), workspace, stack)
+        made = StreamWorld(KafkaSettings(kafka=engines.kafka, topic_prefix=topic_prefix), workspace, stack)
         await made.begin()
         yield made
