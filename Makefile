@@ -80,6 +80,17 @@ $(READY): pyproject.toml requirements-dev.lock
 lock: $(UV) ## pin what pyproject.toml asks for, with hashes (UPGRADE=--upgrade: newest versions)
 	$(COMPILE) --output-file requirements.lock
 	$(COMPILE) --extra local --extra dev --extra bench --constraint requirements.lock --output-file requirements-dev.lock
+	$(UV) pip compile --quiet --generate-hashes --universal --no-emit-index-url --no-emit-find-links --no-header \
+		$(UPGRADE) deploy/image/sbom-requirements.in --output-file deploy/image/sbom-requirements.lock
+
+.PHONY: image
+image: ## build the container image (needs Docker): relaydesk:dev
+	docker build --file deploy/image/Dockerfile --tag relaydesk:dev .
+
+.PHONY: sbom
+sbom: ## sbom.cdx.json: what is in the image, as CycloneDX (needs no Docker)
+	@rm -rf .local/image && sh deploy/image/install.sh .local/image && sh deploy/image/sbom.sh .local/image sbom.cdx.json
+	@echo "sbom.cdx.json"
 
 $(UV):
 	@$(PYTHON) -m venv .local/tools

@@ -43,7 +43,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="relaydesk", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     first = (_add_run, _add_serve, _add_engines, _add_topics, _add_projection)
-    for add in (*first, _add_token, _add_dlq, _add_doctor, _add_proxy):
+    for add in (*first, _add_secrets, _add_demo, _add_token, _add_dlq, _add_doctor, _add_proxy):
         add(commands)
     return parser
 
@@ -105,6 +105,21 @@ def _read_model(text: str) -> str:
     if not re.fullmatch("[a-z0-9]{1,20}", text):
         raise argparse.ArgumentTypeError("expected up to 20 of a-z and 0-9")
     return text
+
+
+def _add_secrets(commands: "Commands") -> None:
+    secrets = commands.add_parser("secrets", help="print the secrets of an installation: settings, or a manifest")
+    _add_data(secrets)
+    text = "fresh ones, as the Secret NAME for `kubectl apply -f -`; --data is not read then"
+    secrets.add_argument("--kubernetes", metavar="NAME", help=text)
+    secrets.set_defaults(call=_secrets)
+
+
+def _add_demo(commands: "Commands") -> None:
+    demo = commands.add_parser("demo", help="make the demo workspace on services that run (`run` does it by itself)")
+    _add_data(demo)
+    _add_port_base(demo)
+    demo.set_defaults(call=_demo)
 
 
 def _add_token(commands: "Commands") -> None:
@@ -205,6 +220,19 @@ def _projection_rebuild(options: argparse.Namespace) -> int:
     from relaydesk.projection_command import rebuild
 
     return rebuild(options.name, options.follow, options.fresh)
+
+
+def _secrets(options: argparse.Namespace) -> int:
+    from relaydesk.secrets_command import print_environment, print_manifest
+
+    return print_manifest(options.kubernetes) if options.kubernetes else print_environment(options.data)
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from relaydesk.demo_command import prepare_demo
+    from relaydesk.ports import Ports
+
+    return prepare_demo(options.data, Ports(options.port_base))
 
 
 def _token(options: argparse.Namespace) -> int:

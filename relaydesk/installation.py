@@ -53,6 +53,15 @@ def installation_secrets(data: Path) -> Secrets:
     )
 
 
+def fresh_secrets() -> dict[str, str]:
+    """New ones, by the name of the setting that carries them."""
+    return {
+        "RELAYDESK_ID_NAMESPACE": str(uuid.uuid4()),
+        "RELAYDESK_SECRETS_KEY": _random_key(),
+        "RELAYDESK_GATEWAY_CURSOR_KEY": _random_key(),
+    }
+
+
 def write_whole(path: Path, text: str) -> None:
     """Replace a file in one piece, readable by its owner alone: a reader sees the old or the new text, never a part."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import NoReturn
 
 from relaydesk.demo import ChatAddresses, Demo, DemoChannel, prepare
+from relaydesk.demo_command import examples_environment, print_addresses
 from relaydesk.engine_choice import Engines, choose
 from relaydesk.environment import base_url, service_environment
 from relaydesk.errors import CommandError
@@ -107,7 +108,7 @@ class _Run:
         self._undo.callback(self._forget_info)
         self._write_info(demo)
         self._say("ready; Ctrl-C stops everything")
-        _print_addresses(self._ports, demo)
+        print_addresses(self._ports, demo.tokens["agent"])
         self._watch(demo)
 
     def _start_engines(self) -> None:
@@ -140,20 +141,11 @@ class _Run:
 
     def _start_examples(self, channel: DemoChannel) -> None:
         """The web chat and its bot, each a process; what this copy doesn't have is left out."""
-        settings = {
-            "webchat": {
-                "WEBCHAT_API": base_url(self._ports.api),
-                "WEBCHAT_CHANNEL_ID": channel.id,
-                "WEBCHAT_CHANNEL_SECRET": channel.secret,
-                "WEBCHAT_PORT": str(self._ports.webchat),
-                "WEBCHAT_DATA": str(self._data / "webchat"),
-            },
-            "bot": {"BOT_SECRET": channel.secret, "BOT_PORT": str(self._ports.bot)},
-        }
+        settings = examples_environment(self._ports, channel, self._data)
         ports = {"webchat": self._ports.webchat, "bot": self._ports.bot}
-        present = [name for name in settings if has_example(name)]
+        present = [name for name in ports if has_example(name)]
         for name in present:
-            self._processes.start_example(name, settings[name])
+            self._processes.start_example(name, settings)
         self._wait({name: (ports[name], "/healthz") for name in present})
 
     def _wait(self, pending: dict[str, tuple[int, str]]) -> None:
@@ -192,9 +184,3 @@ class _Run:
 
     def _say(self, line: str) -> None:
         print(f"[{time.monotonic() - self._started:5.1f} s] {line}", flush=True)
-
-
-def _print_addresses(ports: Ports, demo: Demo) -> None:
-    api = base_url(ports.api)
-    print(f"\n  web chat, for a visitor:   {base_url(ports.webchat)}/")
-    print(f"  console, signed in as Ada: {api}/console/#token={demo.tokens['agent']}\n", flush=True)
