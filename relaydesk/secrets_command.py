@@ -6,8 +6,8 @@ from pathlib import Path
 from relaydesk.installation import fresh_secrets, installation_secrets
 
 NOTE = """# Made once and kept for ever: ids derive from RELAYDESK_ID_NAMESPACE, channel secrets are sealed with
-# RELAYDESK_SECRETS_KEY. Add what the engines ask for, as your installation needs it: RELAYDESK_MONGO (a URL with its
-# password), RELAYDESK_S3_ACCESS_KEY, RELAYDESK_S3_SECRET_KEY, RELAYDESK_KAFKA_SASL_USERNAME, RELAYDESK_KAFKA_SASL_PASSWORD."""
+# RELAYDESK_SECRETS_KEY. Add what the engines ask for: RELAYDESK_MONGO (a URL with its password),
+# RELAYDESK_S3_ACCESS_KEY, RELAYDESK_S3_SECRET_KEY, RELAYDESK_KAFKA_SASL_USERNAME, RELAYDESK_KAFKA_SASL_PASSWORD."""
 
 
 def print_environment(data: Path) -> int:
