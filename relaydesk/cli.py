@@ -34,9 +34,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (CommandError, EngineError) as error:
         print(f"relaydesk: {error}", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # who read our lines has had enough, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        if not _reader_left():
+            raise
         return 1
+
+
+def _reader_left() -> bool:
+    """Whether nobody reads our lines any more, as `head` does after the tenth; what is left of them is dropped."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,15 +4,18 @@ from pathlib import Path
 
 from relaydesk.demo import ChatAddresses, DemoChannel, prepare
 from relaydesk.environment import base_url
-from relaydesk.installation import installation_secrets, write_whole
+from relaydesk.installation import known_secrets, write_whole
 from relaydesk.ports import Ports
 
 
 def prepare_demo(data: Path, ports: Ports) -> int:
-    """Writes DATA/examples.env and prints the two addresses. Raises CommandError when the API does not answer."""
+    """Writes DATA/examples.env and prints the two addresses.
+
+    Raises CommandError when the API does not answer, EngineError where `data` is no installation.
+    """
     api = base_url(ports.api)
     chat = ChatAddresses(f"{base_url(ports.webchat)}/deliveries", f"{base_url(ports.bot)}/")
-    demo = prepare(api, data, installation_secrets(data), chat)
+    demo = prepare(api, data, known_secrets(data), chat)
     lines = [f"{name}={value}\n" for name, value in examples_environment(ports, demo.webchat, data).items()]
     write_whole(data / "examples.env", "".join(lines))
     print_addresses(ports, demo.tokens["agent"])

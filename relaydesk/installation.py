@@ -53,6 +53,13 @@ def installation_secrets(data: Path) -> Secrets:
     )
 
 
+def known_secrets(data: Path) -> Secrets:
+    """Those of an installation that is there. Raises EngineError where there is none: nothing is made."""
+    if not (data / "secrets").is_dir():
+        raise EngineError(f"{data} is no installation: start one with `relaydesk run`, or name it with --data")
+    return installation_secrets(data)
+
+
 def fresh_secrets() -> dict[str, str]:
     """New ones, by the name of the setting that carries them."""
     return {

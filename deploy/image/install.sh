@@ -29,6 +29,6 @@ echo "$dest/app" > "$packages/relaydesk.pth"
 chmod 755 "$dest/venv/bin/relaydesk"
 
 # what runs must not install: no pip, no setuptools; and nothing writes: the bytecode is made here
-"$python" -m pip uninstall --quiet --yes setuptools pip 2> /dev/null || true
+"$python" -m pip uninstall --quiet --yes setuptools pip
 find "$dest" -name __pycache__ -prune -exec rm -rf {} +
-"$python" -m compileall -q -j 2 --invalidation-mode unchecked-hash "$dest/app" "$packages" || true
+"$python" -m compileall -q -j 2 --invalidation-mode unchecked-hash "$dest/app" "$packages"

@@ -1,6 +1,6 @@
 """What each program may do on Kafka, and nothing more: the topic registry, read as access control lists.
 
-The chart's `KafkaUser`s and `relaydesk topics rights` are made of this; the names are Kafka's own.
+`relaydesk topics rights` prints them; the names are Kafka's own.
 """
 
 from dataclasses import dataclass

@@ -95,13 +95,18 @@ class KafkaSettings(EnvironmentSettings):
 
     @model_validator(mode="after")
     def _a_way_in(self) -> Self:
-        """A protocol with SASL has a mechanism with all it needs; one without has none."""
+        """What is set is whole, and is used: a login with SASL, certificates with TLS."""
         sasl = self.kafka_security_protocol.startswith("SASL")
         if sasl != (self.kafka_sasl_mechanism is not None):
             raise ValueError(f"set {PREFIX}KAFKA_SASL_MECHANISM with a SASL protocol, and only then")
         if sasl and (lacking := [name for name in self._needed() if not getattr(self, name)]):
             names = ", ".join(PREFIX + name.upper() for name in lacking)
             raise ValueError(f"{self.kafka_sasl_mechanism} needs {names}")
+        files = (self.kafka_ca_file, self.kafka_cert_file, self.kafka_key_file)
+        if any(files) and not self.kafka_security_protocol.endswith("SSL"):
+            raise ValueError(f"certificates need {PREFIX}KAFKA_SECURITY_PROTOCOL=SSL or SASL_SSL")
+        if (self.kafka_cert_file is None) != (self.kafka_key_file is None):
+            raise ValueError(f"set both {PREFIX}KAFKA_CERT_FILE and {PREFIX}KAFKA_KEY_FILE, or neither")
         return self
 
     def _needed(self) -> tuple[str, ...]:

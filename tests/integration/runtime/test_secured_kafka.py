@@ -13,12 +13,12 @@ from shared.contracts.rights import COMMAND, grants
 from shared.engines.local import CACHE
 from shared.engines.ports import LOOPBACK
 from shared.runtime import topic_admin
-from shared.runtime.faults import Fatal, Transient
+from shared.runtime.faults import Fatal, Fault, Transient
 from shared.runtime.settings import KafkaSettings, SettingsError
 from shared.testing.eventually import eventually
 from shared.testing.secured_kafka import SecuredKafka
 from tests.integration.runtime.conftest import Running
-from tests.integration.runtime.worlds import INBOUND, QUICK, REGISTRY, BrokerWorld, Recorder, numbered
+from tests.integration.runtime.worlds import CONTACTS, INBOUND, QUICK, REGISTRY, BrokerWorld, Recorder, numbered
 
 PASSWORD = "correct-horse"
 USERS = dict.fromkeys((COMMAND, "routing", "nobody"), PASSWORD)
@@ -98,24 +98,25 @@ async def test_a_service_with_its_rights_reads_commits_and_writes(
     of_test.where = of_test.where.model_copy(update={"kafka": granted.admin_url})
     world = _as(granted, "routing") if login == "scram" else _by_oauth(granted, token_endpoint, SECRET)
     feed, producer = await running.start(of_test.messaging.producer()), await running.start(world.messaging.producer())
-    handler, group = Recorder(), f"routing-{login}"
+    handler, group, key = Recorder(), f"routing-{login}", f"w:{login}".encode()
     await topic_admin.TopicGate(world.messaging, REGISTRY).start()
     await world.messaging.ping()
     await running.start(world.messaging.group(group, [INBOUND], handler, producer, QUICK))
     await running.start(world.messaging.incarnations())
-    begun = len(handler.handled)
-    await feed.publish(numbered(50, key=login))
+    await feed.publish(numbered(50, key=key.decode()))
 
     async def committed() -> bool:
-        return sum((await of_test.committed(group)).values()) >= begun + 50
+        return sum((await of_test.committed(group)).values()) == len(await of_test.records(INBOUND))
 
-    await eventually(lambda: len(handler.values) >= begun + 50, "all arrive")
+    await eventually(lambda: sum(record.key == key for record in handler.handled) == 50, "all arrive")
     await eventually(committed, "and are committed")
+    await producer.publish(numbered(5, CONTACTS, key.decode()))
+    assert sum(record.key == key for record in await of_test.records(CONTACTS)) == 5
 
 
 async def test_a_right_that_is_not_granted_is_not_had(granted: SecuredKafka, running: Running) -> None:
     producer = await running.start(_as(granted, "routing").messaging.producer())
-    with pytest.raises(Exception, match="Authorization"):
+    with pytest.raises(Fault, match="Authorization"):
         await producer.publish(numbered(1))  # routing reads this topic, and may not write to it
     with pytest.raises(Fatal, match=r"missing, or this user may not see it: .*topics apply"):
         await topic_admin.TopicGate(_as(granted, "nobody").messaging, REGISTRY).start()

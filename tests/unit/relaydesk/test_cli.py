@@ -10,7 +10,7 @@ from relaydesk.cli import PORT_BASE, main
 from relaydesk.installation import installation_secrets
 from relaydesk.ports import DEFAULT_BASE
 
-COMMANDS = ("run", "serve", "engines", "topics", "projection", "token", "dlq", "doctor")
+COMMANDS = ("run", "serve", "engines", "topics", "projection", "secrets", "demo", "token", "dlq", "doctor")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -78,3 +78,18 @@ def test_unknown_engines_are_refused_by_name(tmp_path: Path, monkeypatch: pytest
     command = [sys.executable, "-m", "relaydesk", "run", "--data", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
     assert (done.returncode, done.stderr) == (1, "relaydesk: ENGINES=podman: there is `local` and `docker`\n")
+
+
+@pytest.mark.parametrize("command", ["token", "demo"])
+def test_a_folder_that_is_no_installation_is_named_and_left_alone(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--data", str(tmp_path)]) == 1
+    assert f"{tmp_path} is no installation" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_lines_that_nobody_reads_are_no_error_to_report() -> None:
+    command = f"{sys.executable} -m relaydesk topics rights --commands | head -1"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
+    assert (len(done.stdout.splitlines()), done.stderr) == (1, "")

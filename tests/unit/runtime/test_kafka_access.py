@@ -23,6 +23,8 @@ from shared.runtime.settings import KafkaSettings, SettingsError
         ),
         ({"SECURITY_PROTOCOL": "TLS"}, "RELAYDESK_KAFKA_SECURITY_PROTOCOL"),
         ({"SECURITY_PROTOCOL": "SSL", "CA_FILE": "/nowhere/ca.pem"}, "RELAYDESK_KAFKA_CA_FILE"),
+        ({"CA_FILE": __file__}, "RELAYDESK_KAFKA_SECURITY_PROTOCOL=SSL"),
+        ({"SECURITY_PROTOCOL": "SSL", "KEY_FILE": __file__}, "both RELAYDESK_KAFKA_CERT_FILE and"),
     ],
 )
 def test_half_a_login_is_refused_with_what_is_lacking(
