@@ -1,4 +1,4 @@
-"""The probe port of a service: `/healthz`, `/readyz`, `/metrics`. Plain ASGI; knows only Health and Metrics."""
+"""The probe port of a service: its health and its metrics. Plain ASGI; knows only Health and Metrics."""
 
 from typing import Any
 
@@ -11,11 +11,17 @@ from shared.runtime.health import Health
 from shared.runtime.metrics import Metrics
 
 
+PATHS = ("/startupz", "/healthz", "/readyz", "/metrics")
+
+
 def probe_app(service: str, health: Health, metrics: Metrics) -> ASGIApp:
     ready = metrics.gauge("ready")
 
     async def answer(path: str) -> Response:
         match path:
+            case "/startupz":
+                body = {"service": service, "started": health.started}
+                return _json(200 if health.started else 503, body)
             case "/healthz":
                 stuck = health.stuck()
                 return _json(503 if stuck else 200, {"service": service, "alive": not stuck, "stuck": stuck})
@@ -26,7 +32,7 @@ def probe_app(service: str, health: Health, metrics: Metrics) -> ASGIApp:
             case "/metrics":
                 return Response(metrics.exposition(), media_type="text/plain; version=0.0.4; charset=utf-8")
             case _:
-                return _json(404, {"service": service, "paths": ["/healthz", "/readyz", "/metrics"]})
+                return _json(404, {"service": service, "paths": PATHS})
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

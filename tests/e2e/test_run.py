@@ -56,7 +56,7 @@ async def test_every_token_signs_its_member_in(system: System, who: str) -> None
 async def test_every_service_answers_its_probes(system: System) -> None:
     for service in system.info["services"].values():
         async with Api(service["probe"], None) as probe:
-            for path in ("/healthz", "/readyz", "/metrics"):
+            for path in ("/startupz", "/healthz", "/readyz", "/metrics"):
                 assert (await probe.call("GET", path)).status == 200
 
 

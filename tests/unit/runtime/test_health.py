@@ -90,3 +90,12 @@ async def test_readyz_names_what_is_missing_and_shows_in_the_metrics() -> None:
     answer = await call(app, "GET", "/readyz")
     assert (answer.status, orjson.loads(answer.body)["missing"]) == (503, {"kafka": "ConnectionError"})
     assert b"relaydesk_ready 0.0" in (await call(app, "GET", "/metrics")).body
+
+
+async def test_startup_ends_once_and_does_not_ask_for_the_engines() -> None:
+    health, engine = Health(), Engine()
+    health.ready_when_reachable("kafka", engine)
+    app = probe_app("routing", health, Metrics())
+    assert (await call(app, "GET", "/startupz")).status == 503
+    health.started, engine.error = True, ConnectionError("gone")
+    assert (await call(app, "GET", "/startupz")).status == 200
