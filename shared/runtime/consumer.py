@@ -81,10 +81,12 @@ class GroupConsumer:
         await self._close()
 
     async def _close(self) -> None:
-        broker, self._broker, self._subscriber = self._broker, None, None
+        broker, self._broker = self._broker, None
+        subscriber, self._subscriber = self._subscriber, None
         try:
             async with asyncio.timeout(CLOSE_S):
-                if broker is not None:
+                if broker is not None and subscriber is not None:
+                    self._messaging.before_close(subscriber)
                     await broker.stop()
                 await self._loop.ends.stop()
         except Exception as error:

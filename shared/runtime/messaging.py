@@ -53,6 +53,7 @@ class Messaging:
     def __init__(self, settings: KafkaSettings, name: str, instance: str, metrics: Metrics, on_fatal: OnFatal) -> None:
         self._servers = settings.kafka
         self._access = KafkaAccess(settings)
+        self._leaves = settings.kafka_leave_on_stop
         self._prefix = settings.topic_prefix
         self._registered: dict[str, str] = {}
         self.client_id = f"{name}-{instance}"
@@ -212,6 +213,13 @@ class Messaging:
         subscriber.get_msg = loop.poll  # type: ignore[method-assign]
         subscriber(loop.deliver)
         return broker, subscriber
+
+    def before_close(self, subscriber: BatchSubscriber) -> None:
+        """A static member that is closed keeps its partitions for its next start, unless the settings say it leaves."""
+        coordinator = subscriber.consumer and subscriber.consumer._coordinator
+        if self._leaves and coordinator is not None:
+            # The client asks the broker to let it go only where it knows of no name of its own.
+            coordinator._group_instance_id = None
 
 
 async def _unparsed(polled: Polled) -> KafkaMessage:

@@ -10,7 +10,6 @@ from shared.runtime.component import ASGIApp, Receive, Scope, Send
 from shared.runtime.health import Health
 from shared.runtime.metrics import Metrics
 
-
 PATHS = ("/startupz", "/healthz", "/readyz", "/metrics")
 
 

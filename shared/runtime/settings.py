@@ -72,6 +72,8 @@ class EnvironmentSettings(BaseSettings):
 
 class KafkaSettings(EnvironmentSettings):
     """`instance` makes the static membership `<service>-<instance>` and must be unique among replicas of a service.
+    `kafka_leave_on_stop`: give partitions up when told to stop, for replicas whose successor has another name (pods of
+    a Deployment); else they wait for a successor of the same name, 45 s. A killed process never gives them up.
 
     The broker's certificate is checked against `kafka_ca_file` (PEM; empty = the system's authorities) and its name;
     `kafka_cert_file`, `kafka_key_file`: our own, for mutual TLS. With OAUTHBEARER a token is asked for at
@@ -81,6 +83,7 @@ class KafkaSettings(EnvironmentSettings):
     kafka: str = "127.0.0.1:9092"
     topic_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
     instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "1"
+    kafka_leave_on_stop: bool = False
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_ca_file: FilePath | None = None
     kafka_cert_file: FilePath | None = None

@@ -107,6 +107,30 @@ async def test_the_next_start_of_a_killed_member_takes_its_partitions_over_at_on
     assert time.monotonic() - killed < 15
 
 
+@pytest.mark.parametrize("leaves", [True, False])
+async def test_a_stopped_member_gives_its_partitions_up_where_its_successor_has_another_name(
+    kafka: BrokerWorld, running: Running, leaves: bool
+) -> None:
+    producer = await running.start(kafka.messaging.producer())
+    kafka.where = kafka.where.model_copy(update={"kafka_leave_on_stop": leaves})
+    first, second = Recorder(), Recorder()
+    old = kafka.member("pod-a").group(GROUP, [INBOUND], first, producer, QUICK)
+    await old.start()
+    await running.start(kafka.member("pod-b").group(GROUP, [INBOUND], second, producer, QUICK))
+    await eventually(lambda: first.assignments and second.assignments, "both have a share")
+
+    await old.stop()
+
+    def has_all() -> bool:
+        return second.assignments[-1][0] == frozenset({(INBOUND, 0), (INBOUND, 1)})
+
+    if leaves:
+        await eventually(has_all, "the other has it all", timeout=10)
+    else:
+        await asyncio.sleep(5)  # a heartbeat tells of a rebalance after 1 s; none must come
+        assert not has_all()
+
+
 async def test_a_rebalance_waits_for_a_slow_batch_and_nothing_is_handled_twice(
     kafka: BrokerWorld, running: Running
 ) -> None:
