@@ -77,7 +77,7 @@ ROUTES = (
     Route("GET", "/v1/files/{file_id}/content", "media", EVERYBODY, "A signed URL to download it, 5 min"),
 )
 
-_SERVICE_OF: Mapping[str, str] = {
+SERVICE_OF: Mapping[str, str] = {
     "inbound": "ingest",
     "channels": "ingest",
     "deliveries": "dispatch",
@@ -93,14 +93,19 @@ _SERVICE_OF: Mapping[str, str] = {
     "media": "media",
     "files": "media",
 }
+"""The first segment after `/v1` -> the service that owns it."""
+
+CONSOLE = "console"
+STREAM = "/v1/stream"
+"""The WebSocket's path, which the gateway serves on a port of its own; its tickets are HTTP."""
 
 
 def service_for(path: str) -> str | None:
     """The service that owns a path, by its first segment after `/v1`; the console's pages are the gateway's."""
     parts = path.split("/")
-    if len(parts) > 1 and parts[1] == "console":
+    if len(parts) > 1 and parts[1] == CONSOLE:
         return "gateway"
-    return _SERVICE_OF.get(parts[2]) if len(parts) > 2 and parts[1] == "v1" else None
+    return SERVICE_OF.get(parts[2]) if len(parts) > 2 and parts[1] == "v1" else None
 
 
 _BY_PATH: Mapping[tuple[str, str], Route] = {(route.method, route.path): route for route in ROUTES}

@@ -11,8 +11,7 @@ from picows import WSUpgradeRequest, WSUpgradeResponse
 from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.ticket import Pass, TicketRefused, Tickets
 from shared.contracts.errors import ERRORS
-
-PATH = "/v1/stream"
+from shared.contracts.routes import STREAM
 
 
 class Refused(Exception):
@@ -51,8 +50,8 @@ class Gate:
     def admit(self, request: WSUpgradeRequest) -> Admitted:
         """Uses the ticket up. Refused otherwise."""
         path, _, query = request.path.decode("latin-1").partition("?")
-        if path != PATH:
-            raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", f"the stream is at {PATH}")
+        if path != STREAM:
+            raise Refused(HTTPStatus.NOT_FOUND, "NOT_FOUND", f"the stream is at {STREAM}")
         self._check_origin(request)
         asked = {name: values[0] for name, values in parse_qs(query).items()}
         try:

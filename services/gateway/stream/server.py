@@ -7,8 +7,9 @@ from picows import WSListener, WSUpgradeRequest, WSUpgradeResponseWithListener, 
 
 from services.gateway.stream.connection import Connection
 from services.gateway.stream.front import Front
-from services.gateway.stream.gate import PATH, Gate, Refused
+from services.gateway.stream.gate import Gate, Refused
 from services.gateway.stream.settings import StreamSettings
+from shared.contracts.routes import STREAM
 
 READ_BUFFER_BYTES = 2048
 MAX_FRAME_BYTES = 64 * 1024
@@ -30,7 +31,7 @@ class StreamServer:
         """The bound address as clients would name it on this machine."""
         assert self._server is not None
         host, port = self._server.sockets[0].getsockname()[:2]
-        return f"ws://{host}:{port}{PATH}"
+        return f"ws://{host}:{port}{STREAM}"
 
     async def start(self) -> None:
         _log.setLevel(logging.WARNING)  # below that picows has two lines for every connection
