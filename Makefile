@@ -23,12 +23,20 @@ run: $(READY) ## engines, services, web chat and console on this machine (RUN="-
 	@exec $(BIN)/relaydesk run $(RUN)
 
 .PHONY: test
-test: lint ## lint, types and every test that can run on this machine (WORKERS=0: one test at a time)
+test: lint tools ## lint, types and every test that can run on this machine (WORKERS=0: one test at a time)
 	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
 
 .PHONY: test-s3
 test-s3: $(READY) .local/tools/bin/versitygw ## the suites of the object store on another S3 server, too (needs Go)
 	$(BIN)/python -m shared.testing.versitygw tests/integration/runtime/test_s3.py tests/integration/media
+
+# Without Go the tests of the chart are skipped and say so. The first build takes some minutes, the next ones seconds.
+.PHONY: tools
+tools: ## helm, for the tests of the chart (needs Go)
+	@command -v helm > /dev/null || [ -x .local/tools/bin/helm ] || { \
+		command -v go > /dev/null && echo 'building helm (once; some minutes)' && \
+		GOBIN=$(CURDIR)/.local/tools/bin go install helm.sh/helm/v3/cmd/helm@v3.22.0; } || \
+		echo 'helm cannot be built here: install Go or helm to test the chart' >&2
 
 .local/tools/bin/versitygw:
 	@command -v go > /dev/null || { echo "versitygw is built with Go: install it first"; exit 1; }

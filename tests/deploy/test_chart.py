@@ -1,0 +1,190 @@
+"""Every object of the chart: Kubernetes takes it, and it may do nothing that it need not."""
+
+import json
+
+import kubernetes_validate
+import pytest
+
+from relaydesk.chart_contract import CHART, CONTRACT, SCHEMA, as_text, contract, schema
+from relaydesk.services import SERVICES
+from shared.runtime.probes import PATHS
+from shared.runtime.serve import HARD_STOP_S
+from tests.deploy.chart import (
+    KUBERNETES,
+    NAMESPACE,
+    VALUE_SETS,
+    component,
+    helm,
+    needs_helm,
+    of_kind,
+    pods,
+    rendered,
+    template,
+)
+
+OF_OPERATORS = {"KafkaTopic", "KafkaUser", "ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
+"""Kinds whose schemas are their operators', not Kubernetes's."""
+
+every_set = pytest.mark.parametrize("values", VALUE_SETS)
+
+
+def test_the_contract_in_the_chart_is_written_from_the_code() -> None:
+    hint = "run `python -m relaydesk.chart_contract`"
+    assert CONTRACT.read_text() == as_text(contract()), hint
+    assert SCHEMA.read_text() == as_text(schema(json.loads(SCHEMA.read_text()))), hint
+
+
+def test_there_are_values_for_each_way_to_install() -> None:
+    assert VALUE_SETS == ["external", "minimal", "production", "strimzi"]
+
+
+@needs_helm
+@every_set
+def test_helm_finds_nothing_to_say(values: str) -> None:
+    where = ["--values", str(CHART / "ci" / f"{values}.yaml"), "--kube-version", f"{KUBERNETES}.0"]
+    done = helm("lint", "--strict", str(CHART), *where)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@needs_helm
+@every_set
+def test_kubernetes_knows_every_field(values: str) -> None:
+    for found in rendered(values):
+        try:
+            kubernetes_validate.validate(found, KUBERNETES, strict=True)
+        except kubernetes_validate.SchemaNotFoundError:
+            assert found["kind"] in OF_OPERATORS
+
+
+@needs_helm
+@every_set
+def test_every_object_has_a_namespace_and_a_name_of_its_own(values: str) -> None:
+    objects = rendered(values)
+    names = [(found["kind"], found["metadata"]["name"]) for found in objects]
+    assert len(names) == len(set(names))
+    assert {found["metadata"]["namespace"] for found in objects} == {NAMESPACE}
+    assert all(found["metadata"]["labels"]["app.kubernetes.io/instance"] == "rd" for found in objects)
+
+
+@needs_helm
+@every_set
+def test_pods_may_do_nothing_that_they_need_not(values: str) -> None:
+    """Pod Security Standards, level restricted, and a little more."""
+    found = pods(rendered(values))
+    assert len(found) >= len(SERVICES) + 1
+    for name, pod in found.items():
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False, name
+        assert spec["enableServiceLinks"] is False, name
+        assert spec["securityContext"]["runAsNonRoot"] is True, name
+        assert spec["securityContext"]["runAsUser"] > 0, name
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec), name
+        assert all(set(volume) - {"name"} <= {"emptyDir", "secret"} for volume in spec["volumes"]), name
+        assert all("sizeLimit" in volume["emptyDir"] for volume in spec["volumes"] if "emptyDir" in volume), name
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "privileged": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }, name
+            assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
+            assert "memory" in container["resources"]["limits"], name
+            assert not any("hostPort" in port for port in container.get("ports", ())), name
+            assert "command" not in container, name
+
+
+@needs_helm
+@every_set
+def test_no_secret_is_made_and_no_right_on_the_cluster_is_asked_for(values: str) -> None:
+    kinds = {found["kind"] for found in rendered(values)}
+    assert not kinds & {"Secret", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "Namespace"}
+    assert all(a["automountServiceAccountToken"] is False for a in of_kind(rendered(values), "ServiceAccount").values())
+
+
+@needs_helm
+@every_set
+def test_each_service_is_a_deployment_with_three_probes_of_different_questions(values: str) -> None:
+    deployments = of_kind(rendered(values), "Deployment")
+    assert {component(found) for found in deployments.values()} == set(SERVICES)
+    for deployment in deployments.values():
+        [container] = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["args"] == ["serve", component(deployment)]
+        gets = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "liveness", "readiness")]
+        assert [get["path"] for get in gets] == ["/startupz", "/healthz", "/readyz"]
+        assert {get["path"] for get in gets} <= set(PATHS)
+        assert {get["port"] for get in gets} == {"probe"}
+        startup = container["startupProbe"]
+        assert startup["periodSeconds"] * startup["failureThreshold"] >= 600, "an engine that is away is waited for"
+
+
+@needs_helm
+@every_set
+def test_a_pod_has_the_time_to_stop_in_order(values: str) -> None:
+    for deployment in of_kind(rendered(values), "Deployment").values():
+        spec = deployment["spec"]["template"]["spec"]
+        [container] = spec["containers"]
+        before = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        assert before > 0
+        assert spec["terminationGracePeriodSeconds"] >= before + HARD_STOP_S
+        assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+@needs_helm
+@every_set
+def test_each_service_survives_the_loss_of_a_node(values: str) -> None:
+    objects = rendered(values)
+    budgets = {component(budget): budget for budget in of_kind(objects, "PodDisruptionBudget").values()}
+    scaled = {
+        component(s) for kind in ("HorizontalPodAutoscaler", "ScaledObject") for s in of_kind(objects, kind).values()
+    }
+    for deployment in of_kind(objects, "Deployment").values():
+        name, template_ = component(deployment), deployment["spec"]["template"]
+        labels = template_["metadata"]["labels"]
+        assert budgets[name]["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        assert deployment["spec"]["selector"]["matchLabels"].items() <= labels.items()
+        keys = {spread["topologyKey"] for spread in template_["spec"]["topologySpreadConstraints"]}
+        assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
+        assert ("replicas" in deployment["spec"]) != (name in scaled), "two would set the number of replicas"
+        assert deployment["spec"].get("replicas", 2) >= 2
+
+
+@needs_helm
+def test_a_pod_is_replaced_when_a_setting_of_its_service_changes_and_only_then() -> None:
+    def checksums(*words: str) -> dict[str, str]:
+        return {
+            component(d): d["spec"]["template"]["metadata"]["annotations"]["checksum/settings"]
+            for d in of_kind(rendered("minimal", *words), "Deployment").values()
+        }
+
+    before, after = checksums(), checksums("--set-string", "services.routing.settings.RELAYDESK_ROUTING_BATCH=100")
+    assert {name for name in before if before[name] != after[name]} == {"routing"}
+    assert checksums("--set-string", "settings.RELAYDESK_LOG_LEVEL=debug").keys() == before.keys()
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "existingSecret="], "existingSecret"),
+        (["--set", "host="], "host"),
+        (["--set", "kafka.bootstrapServers="], "kafka.bootstrapServers is needed"),
+        (["--set", "s3.endpoint="], "s3.endpoint is needed"),
+        (["--set", "auth.jwksUrl=https://x.example/keys"], "exactly one of auth.jwksUrl and auth.keys"),
+        (["--set", "auth.keys.secret="], "exactly one of auth.jwksUrl and auth.keys"),
+        (["--set", "kafka.bootstrap=x:1"], "bootstrap"),
+        (["--set-string", "settings.RELAYDESK_LOGLEVEL=info"], "RELAYDESK_LOGLEVEL"),
+        (["--set-string", "services.routing.settings.RELAYDESK_MEDIA_WORKERS=1"], "RELAYDESK_MEDIA_WORKERS"),
+        (["--set-string", "settings.RELAYDESK_SECRETS_KEY=abc"], "RELAYDESK_SECRETS_KEY"),
+        (["--set-string", "settings.RELAYDESK_KAFKA=x:1"], "RELAYDESK_KAFKA"),
+        (["--set", "services.routing.keda.enabled=true,services.routing.keda.maxReplicas=13"], "partitions (12)"),
+        (["--set", "services.billing.replicas=1"], "billing"),
+        (["--set", "topics.manage=strimzi"], "topics.strimzi.cluster is needed"),
+        (["--set", "shutdown.drainSeconds=11"], "drainSeconds"),
+    ],
+)
+def test_what_is_wrong_in_the_values_is_named_before_anything_is_installed(words: list[str], said: str) -> None:
+    done = template("minimal", *words)
+    assert done.returncode != 0
+    assert said in done.stderr
