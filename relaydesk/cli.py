@@ -164,6 +164,8 @@ def _add_dlq(commands: "Commands") -> None:
 def _add_doctor(commands: "Commands") -> None:
     doctor = commands.add_parser("doctor", help="what this machine has and lacks; what of an installation works")
     _add_data(doctor)
+    text = "look at the installation that the environment names instead, and at these services"
+    doctor.add_argument("--deployment", nargs="*", metavar="SERVICE=PROBE_URL", help=text)
     doctor.set_defaults(call=_doctor)
 
 
@@ -271,6 +273,10 @@ def _dlq_replay(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
+    if options.deployment is not None:
+        from relaydesk.deployment_check import examine as examine_deployment
+
+        return examine_deployment(options.deployment)
     from relaydesk.doctor import examine
 
     return examine(options.data)

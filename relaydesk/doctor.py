@@ -6,7 +6,7 @@ import re
 import shutil
 import sys
 import urllib.parse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from relaydesk.installation import DataLock
@@ -21,14 +21,23 @@ OLDEST_PYTHON = (3, 11)
 OLDEST_JAVA = 17
 
 
+Look = Callable[[], object]
+"""What is well, in words; raises Ailment where it is not."""
+
+
 class Ailment(Exception):
     """What is wrong and what to do, in one line."""
 
 
 def examine(data: Path) -> int:
     """Print a line for each thing looked at; 1 when something is wrong."""
+    return report([*_of_machine(), *_of_installation(data)])
+
+
+def report(looks: Iterable[tuple[str, Look]]) -> int:
+    """Print a line for each; 1 when something is wrong."""
     faults = 0
-    for name, look in [*_of_machine(), *_of_installation(data)]:
+    for name, look in looks:
         try:
             print(f"ok    {name}: {look()}")
         except (Ailment, EngineError) as error:
@@ -37,7 +46,7 @@ def examine(data: Path) -> int:
     return 1 if faults else 0
 
 
-def _of_machine() -> list[tuple[str, Callable[[], object]]]:
+def _of_machine() -> list[tuple[str, Look]]:
     return [("python", _python), ("java", _java), ("kafka", _kafka), ("mongod", mongod_binary), ("s3", rclone_binary)]
 
 
@@ -65,7 +74,7 @@ def _kafka() -> str:
     return "its jars are not here yet; Maven will fetch them"
 
 
-def _of_installation(data: Path) -> Iterator[tuple[str, Callable[[], object]]]:
+def _of_installation(data: Path) -> Iterator[tuple[str, Look]]:
     holder, info = DataLock(data).holder(), data / "info.json"
     yield "installation", lambda: f"process {holder} runs over {data}" if holder else f"nothing runs over {data}"
     if holder is None or not info.exists():

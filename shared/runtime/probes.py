@@ -9,6 +9,7 @@ from starlette.responses import Response
 from shared.runtime.component import ASGIApp, Receive, Scope, Send
 from shared.runtime.health import Health
 from shared.runtime.metrics import Metrics
+from shared.version import VERSION
 
 PATHS = ("/startupz", "/healthz", "/readyz", "/metrics")
 
@@ -19,7 +20,7 @@ def probe_app(service: str, health: Health, metrics: Metrics) -> ASGIApp:
     async def answer(path: str) -> Response:
         match path:
             case "/startupz":
-                body = {"service": service, "started": health.started}
+                body = {"service": service, "version": VERSION, "started": health.started}
                 return _json(200 if health.started else 503, body)
             case "/healthz":
                 stuck = health.stuck()

@@ -2,9 +2,13 @@
 
 import re
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
+
+from shared.version import VERSION
 
 PROJECT = Path(__file__).parents[2]
 IMAGE = PROJECT / "deploy" / "image"
@@ -54,3 +58,11 @@ def test_the_image_runs_as_a_number_and_is_built_from_locked_wheels() -> None:
     assert "--from=build" in last
     assert not re.search(r"apt-get|apk |gcc|COPY \. ", last)
     assert "--require-hashes --only-binary :all:" in (IMAGE / "install.sh").read_text()
+
+
+def test_code_package_image_and_chart_are_of_one_version() -> None:
+    package = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["version"]
+    chart = yaml.safe_load((PROJECT / "deploy" / "helm" / "relaydesk" / "Chart.yaml").read_text())
+    image = re.search(r"^ARG VERSION=(.*)$", (IMAGE / "Dockerfile").read_text(), re.MULTILINE)
+    assert image
+    assert {package, chart["version"], chart["appVersion"], image[1]} == {VERSION}
