@@ -36,7 +36,7 @@ def build(settings: SnippetsSettings) -> Service:
     copying = messaging.group(NAME, [topics.CONTACTS], contacts, producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics)
     FileRoutes(store, Importer(store), clock).add(app)  # before the paths that end in an id
-    SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock).add(app)
+    SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock, metrics).add(app)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.alive_while("contacts", copying.progress)

@@ -19,6 +19,7 @@ from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
 from shared.runtime.etags import IfMatch, check_if_match, etag, stale
 from shared.runtime.http import Caller, Json, Limit, Problem, not_found, route
+from shared.runtime.metrics import Metrics
 
 MAX_QUERY = 200
 MAX_CURSOR = 4_096
@@ -33,6 +34,7 @@ class SnippetRoutes:
     shelves: Shelves
     contacts: ContactCopy
     clock: Clock
+    metrics: Metrics
 
     def add(self, app: FastAPI) -> None:
         route(app, "GET", "/v1/snippets")(self.listed)
@@ -101,6 +103,7 @@ class SnippetRoutes:
         snippet = await self._found(principal, snippet_id)
         contact = await self._contact(principal, body.contact_id)
         rendered = _rendered(snippet.draft.message, snippet.draft.missing, contact)
+        self.metrics.counter("snippets_rendered", outcome="missing" if rendered.missing else "ok").inc()
         if snippet.draft.missing == "block" and rendered.missing:
             raise _missing(rendered)
         await self.store.used(snippet, self.clock.now())

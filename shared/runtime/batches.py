@@ -21,6 +21,10 @@ class Batch:
         """Where each partition of this batch goes on."""
         return {(record.topic, record.partition): record.offset + 1 for record in self.records}
 
+    def written(self) -> dict[Partition, int]:
+        """When the last record of each partition was written, in Unix ms by its producer's clock."""
+        return {(record.topic, record.partition): record.timestamp_ms for record in self.records}
+
     def only(self, record: Record) -> "Batch":
         return replace(self, records=(record,))
 

@@ -5,7 +5,7 @@ Runs in FastStream's task of the subscriber and knows nothing of its life.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -157,6 +157,7 @@ class GroupLoop:
             if partitions is self.rebalance.assigned:
                 self.holdings.take(starts, committed)
                 self._taken = partitions
+        self.meter.taken_over()
         self._log.info("partitions taken over", partitions=len(partitions))
 
     async def _offsets(
@@ -179,11 +180,19 @@ class GroupLoop:
             return  # revoked since the poll; nothing was committed, so the new owner reads it
         await self.runner.run(batch)
         self.holdings.handled(offsets)
-        # repeated by aiokafka while the coordinator is away; refused because of a rebalance, it is a fence
-        await self._consumer.commit({self._messaging.partition(at): offset for at, offset in offsets.items()})
+        self.holdings.written.update(batch.written())
+        await self._commit(self._consumer, offsets)
         self.holdings.stored(offsets)
         self._trouble = None
         self.meter.handled(batch.records, time.monotonic() - began)
+
+    async def _commit(self, consumer: AIOKafkaConsumer, offsets: Mapping[Partition, int]) -> None:
+        """Repeated by aiokafka while the coordinator is away; refused because of a rebalance, it is a fence."""
+        try:
+            await consumer.commit({self._messaging.partition(at): offset for at, offset in offsets.items()})
+        except KafkaError:
+            self.meter.commit_failed()
+            raise
 
     async def _troubled(self, error: Exception, records: int = 0) -> None:
         fault = self._fault(error)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from shared.runtime.end_offsets import EndOffsets
 from shared.runtime.faults import Transient
-from shared.runtime.group_meter import GroupMeter
+from shared.runtime.group_meter import GroupMeter, Standing
 from shared.runtime.holdings import Holdings
 from shared.runtime.records import Partition
 
@@ -40,13 +40,21 @@ class GroupWatch:
         ends = await self._ends.end(owned) if owned else {}
         positions = {at: self._holdings.positions[at] for at in owned & self._holdings.owned}
         self.lag = {at: max(0, ends[at] - position) for at, position in positions.items()}
-        self._meter.lag(self.lag)
         self._note(positions, time.monotonic())
+        self._meter.standing({at: self._standing(at) for at in self.lag})
 
     def _note(self, positions: Mapping[Partition, int], now: float) -> None:
         stuck = {at for at, lag in self.lag.items() if lag and self._seen.get(at) == positions[at]}
         self._stalled_since = {at: self._stalled_since.get(at, now) for at in stuck}
         self._seen = dict(positions)
+
+    def _standing(self, at: Partition) -> Standing:
+        if not self.lag[at]:
+            return Standing(0, 0.0, 0.0)
+        stuck_s = time.monotonic() - self._stalled_since.get(at, time.monotonic())
+        written = self._holdings.written.get(at)
+        behind_s = stuck_s if written is None else max(0.0, time.time() - written / 1000)
+        return Standing(self.lag[at], stuck_s, behind_s)
 
     def stalled(self) -> str | None:
         """A sentence naming the partition that has not moved for too long although there are records."""

@@ -12,11 +12,13 @@ from shared.runtime.records import Partition
 class Holdings:
     """The partitions this member may work on now, and how far it is.
 
-    `positions`: the next offset to be handled; `committed`: what the group has stored, 0 where nothing.
+    `positions`: the next offset to be handled; `committed`: what the group has stored, 0 where nothing; `written`: when
+    the last handled record was written, in ms since the epoch, for partitions that have handled one.
     """
 
     owned: frozenset[Partition] = frozenset()
     positions: dict[Partition, int] = field(default_factory=dict)
+    written: dict[Partition, int] = field(default_factory=dict)
     _committed: dict[Partition, int] = field(default_factory=dict)
 
     @property
@@ -26,6 +28,7 @@ class Holdings:
     def take(self, starts: Mapping[Partition, int], committed: Mapping[Partition, int]) -> None:
         self.positions = dict(starts)
         self._committed = dict(committed)
+        self.written = {}
         self.owned = frozenset(starts)
 
     def release(self) -> frozenset[Partition]:

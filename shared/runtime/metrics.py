@@ -14,6 +14,8 @@ CounterName = Literal[
     "records_published",
     "records_retried",
     "records_dead_lettered",
+    "group_rebalances",
+    "group_commit_failures",
     "outbox_published",
     "outbox_failures",
     "inbound_taken",
@@ -43,9 +45,12 @@ CounterName = Literal[
     "stream_resumes",
     "stream_refused",
     "stream_dismissed",
+    "snippets_rendered",
 ]
 GaugeName = Literal[
     "consumer_lag",
+    "consumer_progress_age_seconds",
+    "consumer_behind_seconds",
     "lanes",
     "media_jobs_waiting",
     "media_stored_bytes",
@@ -59,13 +64,17 @@ HistogramName = Literal[
     "publish_seconds",
     "http_seconds",
     "mongo_transaction_seconds",
+    "accept_to_stream_seconds",
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Declared:
+    """`stays_zero`: counts what must never be, that is losses and contradictions; each has an alert."""
+
     help: str
     labels: tuple[str, ...] = ()
+    stays_zero: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,9 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "records_consumed": Declared("Records handled by a group, redeliveries included", ("group", "topic")),
     "records_published": Declared("Records acknowledged by the broker", ("topic",)),
     "records_retried": Declared("Records of batches that were tried again, by the reason's class", ("group", "reason")),
-    "records_dead_lettered": Declared("Records moved to a dead-letter topic (alert on any)", ("topic", "reason")),
+    "records_dead_lettered": Declared("Records moved to a dead-letter topic", ("topic", "reason"), stays_zero=True),
+    "group_rebalances": Declared("Assignments of partitions that a group member took over", ("group",)),
+    "group_commit_failures": Declared("Commits that the broker refused: the batch is handled again", ("group",)),
     "outbox_published": Declared("Records published out of documents", ("collection",)),
     "outbox_failures": Declared("Documents whose records could not be published this time", ("collection",)),
     "inbound_taken": Declared("Records taken from channels, repeats included", ("channel_kind",)),
@@ -98,25 +109,32 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "projection_repeats": Declared("Events of a redelivery that the read model had already"),
     "projection_unplaced": Declared("Read marks and media of what the read model does not have"),
     "projection_unknown_types": Declared("Events of types that this version does not know (archived all the same)"),
-    "projection_held": Declared("Batches held because an event's predecessor is missing (alert on any)"),
+    "projection_held": Declared("Batches held because an event's predecessor is missing", stays_zero=True),
     "routing_decided": Declared("Records decided by the rules"),
     "routing_applied_before": Declared("Records of a redelivery that were applied before a crash or a fence"),
-    "routing_let_go": Declared("What fell off a bounded list or was known already (see routing)", ("what",)),
+    "routing_let_go": Declared("Known already, fallen off a bounded list, or a stale bot's (see routing)", ("what",)),
     "routing_conflicts": Declared("Writes lost to another owner of the partition (alert when steady)"),
     "stream_events": Declared("Events read for the stream, repeats left out"),
     "stream_repeats": Declared("Repeats of a redelivery that the stream left out"),
-    "stream_malformed": Declared("Records of workspace.events that are no events of ours (alert on any)"),
+    "stream_malformed": Declared("Records of workspace.events that are no events of ours", stays_zero=True),
     "stream_ephemeral_malformed": Declared("Records of workspace.ephemeral that are no events of ours"),
     "stream_ephemeral_lost": Declared("Typing and presence not passed on: Kafka away, or too much at once"),
-    "stream_divergences": Declared("Two histories in one log: the process stops (alert on any)"),
+    "stream_divergences": Declared("Two histories in one log: the process stops", stays_zero=True),
     "stream_resumes": Declared(
         "New sockets by how they begin: live, ring, kafka, ahead, or why not from the cursor", ("outcome",)
     ),
     "stream_refused": Declared("Upgrades refused, by error code", ("code",)),
     "stream_dismissed": Declared("Sockets that we closed, by close code (alert on many 4008)", ("code",)),
+    "snippets_rendered": Declared("Snippets rendered for a contact: ok, or with missing values", ("outcome",)),
 }
 GAUGES: Mapping[GaugeName, Declared] = {
     "consumer_lag": Declared("Records behind the end of the partition", ("group", "topic", "partition")),
+    "consumer_progress_age_seconds": Declared(
+        "Since when a partition has not moved although it has records, 0 = it moves", ("group", "topic", "partition")
+    ),
+    "consumer_behind_seconds": Declared(
+        "Age of the last handled record of a partition that is behind, 0 = it is not", ("group", "topic", "partition")
+    ),
     "media_stored_bytes": Declared(
         "Bytes kept for a workspace, of the 1,000 largest; all replicas say the same", ("workspace",)
     ),
@@ -133,6 +151,9 @@ HISTOGRAMS: Mapping[HistogramName, DeclaredHistogram] = {
     "batch_records": DeclaredHistogram("Records in a batch", RECORDS, ("group",)),
     "publish_seconds": DeclaredHistogram("Time from publish to the last acknowledgement", SECONDS),
     "http_seconds": DeclaredHistogram("Time to answer a request", SECONDS, ("method", "route")),
+    "accept_to_stream_seconds": DeclaredHistogram(
+        "From the time an event's cause was accepted to its writing to sockets", SECONDS, ()
+    ),
     "mongo_transaction_seconds": DeclaredHistogram("Time of a transaction, retries included", SECONDS),
 }
 
@@ -160,6 +181,10 @@ class Metrics:
             row = GAUGES[name]
             self._gauges[name] = Gauge(f"relaydesk_{name}", row.help, row.labels, registry=self.registry)
         return self._gauges[name].labels(**labels) if labels else self._gauges[name]
+
+    def drop(self, name: GaugeName, **labels: str) -> None:
+        """Show this child no more."""
+        self._gauges[name].remove(*(labels[label] for label in GAUGES[name].labels))
 
     def histogram(self, name: HistogramName, **labels: str) -> Histogram:
         """A bound child: `.observe(value)` or `with child.time():`."""

@@ -14,13 +14,6 @@ PROJECT = Path(__file__).parents[2]
 IMAGE = PROJECT / "deploy" / "image"
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("image") / "relaydesk"
-    subprocess.run(["sh", IMAGE / "install.sh", folder], cwd=PROJECT, check=True, timeout=170)
-    return folder
-
-
 def run(installed: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     command = [str(installed / "venv" / "bin" / "relaydesk"), *words]
     return subprocess.run(command, cwd="/", env=environment, timeout=60, capture_output=True, text=True, check=False)

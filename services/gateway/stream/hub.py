@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from services.gateway.stream import codes
 from services.gateway.stream.entry import Entry
-from services.gateway.stream.intake import Intake, Malformed
+from services.gateway.stream.intake import Intake, Malformed, caused_at
 from services.gateway.stream.repeats import Divergence, Repeats
 from services.gateway.stream.resume import Decision
 from services.gateway.stream.ring import Ring
@@ -39,6 +39,7 @@ class Hub:
         self._repeated = metrics.counter("stream_repeats")
         self._malformed = metrics.counter("stream_malformed")
         self._events = metrics.counter("stream_events")
+        self._took = metrics.histogram("accept_to_stream_seconds")
         self._sockets = metrics.gauge("stream_sockets")
 
     def on_final(self, callback: Callable[[str], None]) -> None:
@@ -60,10 +61,13 @@ class Hub:
         """Remember a batch and write it to all who are live, or hold it for a moment where rooms are busy with the last
         one (see `flush`). Fatal: the log contradicts itself."""
         batch: dict[str, list[Entry]] = defaultdict(list)
+        now = self._clock.now().timestamp()
         for record in records:
             entry = self._remember(record)
             if entry is not None:
                 batch[entry.workspace].append(entry)
+                if entry.workspace in self._rooms and (begun := caused_at(record)) is not None:
+                    self._took.observe(max(0.0, now - begun))
         for workspace, entries in batch.items():
             room = self._rooms.get(workspace)
             if room is not None:

@@ -4,6 +4,7 @@ Must not know rings or sockets: the live reader and the reader of old ranges use
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from services.gateway.stream import frames
 from services.gateway.stream.cursor import Cursors
@@ -13,6 +14,7 @@ from shared.runtime.records import Record
 
 _OUTCOME = b"relaydesk.command."
 _MAX_DIGITS = 18
+_TIME, _ATTRIBUTES = b'"time":"', 1024
 
 
 class Malformed(Exception):
@@ -48,6 +50,22 @@ class Intake:
         cursor = self._cursors.mint(workspace, record.partition, record.offset)
         entry = Entry(record.offset, workspace, audience or None, frames.event(cursor, record.value))
         return Taken(entry, command if record.headers.get("final") or kind.startswith(_OUTCOME) else None)
+
+
+def caused_at(record: Record) -> float | None:
+    """When the event's cause was accepted (CloudEvents' `time`), in seconds since the epoch, without parsing the value.
+
+    None where it does not stand among the first attributes, as ours have it.
+    """
+    value = record.value or b""
+    start = value.find(_TIME, 0, _ATTRIBUTES)
+    if start < 0:
+        return None
+    start += len(_TIME)
+    try:
+        return datetime.fromisoformat(value[start : value.find(b'"', start, start + 40)].decode()).timestamp()
+    except ValueError:
+        return None
 
 
 def _is_new(record: Record, repeats: Repeats, kind: bytes, cause: bytes) -> bool:

@@ -66,4 +66,5 @@ def _dropped(draft: Draft, epoch: int) -> bool:
         return False
     why: Literal["BOT_DISABLED", "STALE_EPOCH"] = "STALE_EPOCH" if draft.state.bot_enabled else "BOT_DISABLED"
     draft.event(BotReplyDropped(epoch=epoch, reason=why))
+    draft.count("bot_reply_stale")
     return True

@@ -14,7 +14,13 @@ from shared.contracts.outbound import BotFence, BotRequest, ContactRecord, Deliv
 Effect = DeliverMessage | BotFence | BotRequest | FetchMedia | MediaReferenced | ContactRecord
 
 Counted = Literal[
-    "message_known", "edit_unknown", "receipt_unknown", "receipt_forgotten", "status_forgotten", "id_forgotten"
+    "message_known",
+    "edit_unknown",
+    "receipt_unknown",
+    "receipt_forgotten",
+    "status_forgotten",
+    "id_forgotten",
+    "bot_reply_stale",
 ]
 """What is let go of on purpose; each is counted."""
 
