@@ -17,6 +17,7 @@ from shared.runtime.auth import MemberDirectory, Principal, Verifier, bearer, re
 from shared.runtime.http_boundary import Boundary, Direct, DirectHandler, answer
 from shared.runtime.json_body import limited_body, parse_json
 from shared.runtime.metrics import Metrics
+from shared.runtime.openapi import describe
 from shared.runtime.problems import Problem, not_found, unavailable
 
 DEFAULT_MAX_BODY = 1 << 20
@@ -48,6 +49,7 @@ def api(service: str, access: Access | None, metrics: Metrics) -> FastAPI:
     """An application whose every answer >= 400 is a problem. `access` may be None where no route has roles."""
     app = FastAPI(title=f"Relaydesk {service}", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.route_class = _DeclaredRoute
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.state.service, app.state.access, app.state.direct = service, access, {}
     app.add_middleware(Boundary, service=service, metrics=metrics, direct=app.state.direct)
     app.add_exception_handler(HTTPException, _framework_error)

@@ -33,15 +33,19 @@ class Balancer:
         self._pods: list[int] = []
         self._turns = itertools.count()
         self._server: asyncio.Server | None = None
+        self._open: set[asyncio.Task[None]] = set()
         self.port = 0
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._splice, LOOPBACK, 0)
+        self._server = await asyncio.start_server(self._accepted, LOOPBACK, 0)
         self.port = self._server.sockets[0].getsockname()[1]
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        for connection in self._open:
+            connection.cancel()
+        await asyncio.gather(*self._open, return_exceptions=True)
 
     def add(self, port: int) -> None:
         self._pods.append(port)
@@ -50,13 +54,23 @@ class Balancer:
         """Connections that are open stay."""
         self._pods.remove(port)
 
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = asyncio.create_task(self._splice(reader, writer))
+        self._open.add(connection)
+        connection.add_done_callback(self._open.discard)
+
     async def _splice(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            port = self._pods[next(self._turns) % len(self._pods)]
+        port = self._pods[next(self._turns) % len(self._pods)]
+        ends = [writer]
+        try:
             there, back = await asyncio.open_connection(LOOPBACK, port)
+            ends.append(back)
             await asyncio.gather(_pump(reader, back), _pump(there, writer))
-            back.close()
-        writer.close()
+        except OSError:
+            pass  # the pod is gone, or the client
+        finally:
+            for end in ends:
+                end.close()
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -195,7 +209,7 @@ class Cluster:
                     pod.process.kill()
                 await pod.process.wait()
         for balancer in self._all_balancers():
-            balancer.stop()
+            await balancer.stop()
 
     def _all_balancers(self) -> list[Balancer]:
         return [balancer for of in self.balancers.values() for balancer in of.values()]
