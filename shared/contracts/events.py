@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 import pydantic_core
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shared.contracts.resources import (
     Attachment,
@@ -261,8 +261,18 @@ TYPE_OF: MappingProxyType[type[Shape], str] = MappingProxyType({data: name for n
 UNSEQUENCED = (CommandAccepted, CommandRejected, CommandRepeated)
 
 
+MAY_BE_ABSENT = ("seq", "version", "final", "audience")
+
+
+def _may_be_absent(schema: dict[str, Any]) -> None:
+    """These are left out rather than null (see `CloudEvent.encoded`)."""
+    schema["required"] = [name for name in schema["required"] if name not in MAY_BE_ABSENT]
+
+
 class CloudEvent(Shape):
     """The envelope. `subject`: conversation or resource id; `version`: of a resource; absent values are left out."""
+
+    model_config = ConfigDict(json_schema_extra=_may_be_absent)
 
     specversion: Literal["1.0"] = "1.0"
     id: Uuid
