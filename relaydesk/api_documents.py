@@ -1,4 +1,4 @@
-"""The API as documents: `python -m relaydesk.api_documents` writes docs/api/openapi.json and docs/api/asyncapi.json.
+"""The API as documents: `python -m relaydesk.api_documents` writes docs/api: openapi.json, asyncapi.json, and a page.
 
 OpenAPI 3.1 of all services as one, as they stand behind one address; AsyncAPI 3 of the topics and of the live stream.
 """
@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic_settings import SettingsConfigDict
 
+from relaydesk import api_page
 from relaydesk.installation import fresh_secrets
 from relaydesk.services import SERVICES, builder_of, settings_of
 from shared.contracts import schema_files
@@ -146,11 +147,18 @@ def _operations() -> Document:
     return found
 
 
+def files() -> dict[Path, str]:
+    """All that is committed, by where it stands."""
+    of_http, of_topics = openapi(), asyncapi()
+    documents = {OPENAPI: as_text(of_http), ASYNCAPI: as_text(of_topics)}
+    return documents | {FOLDER / "index.html": api_page.page(of_http, of_topics), FOLDER / "style.css": api_page.STYLE}
+
+
 def as_text(document: Document) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
-    OPENAPI.write_text(as_text(openapi()))
-    ASYNCAPI.write_text(as_text(asyncapi()))
+    for file, text in files().items():
+        file.write_text(text)

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from relaydesk.services import SERVICES, settings_of
 from shared.contracts import topics
 from shared.contracts.rights import PRINCIPALS, grants
-from shared.contracts.routes import CONSOLE, SERVICE_OF, STREAM
+from shared.contracts.routes import CONSOLE, DOCS, SERVICE_OF, STREAM
 from shared.contracts.topics import TOPICS
 from shared.runtime.serve import HARD_STOP_S
 from shared.runtime.settings import PREFIX, EnvironmentSettings, KafkaSettings, S3Settings
@@ -89,7 +89,7 @@ def _service(name: str) -> dict[str, Any]:
         "ports": _ports(name, settings),
         **_settings(settings),
         "calls": {_variable(field): other for other, field in _callees(name, settings)},
-        "paths": [*prefixes, f"/{CONSOLE}"] if name == "gateway" else prefixes,
+        "paths": [*prefixes, f"/{CONSOLE}", f"/{DOCS}"] if name == "gateway" else prefixes,
         "s3": issubclass(settings, S3Settings),
         "internet": name in CALLS_OUT,
         "groups": {group: list(of) for group, of in GROUPS.get(name, {}).items()},

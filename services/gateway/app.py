@@ -10,7 +10,7 @@ from services.gateway.commanding import Commander
 from services.gateway.directory import Directory
 from services.gateway.eventlog import WorkspaceLog
 from services.gateway.http.commands import CommandRoutes
-from services.gateway.http.console import HERE, add_console
+from services.gateway.http.console import HERE, add_console, add_documents
 from services.gateway.http.contacts import ContactRoutes
 from services.gateway.http.conversations import ConversationRoutes
 from services.gateway.http.gateway import Gateway
@@ -137,6 +137,7 @@ class _Parts:
         gateway = self._gateway()
         for kind in (ConversationRoutes, CommandRoutes, ContactRoutes, MarkRoutes, MemberRoutes, StreamRoutes):
             kind(gateway).add(app)
+        add_documents(app)
         add_console(app, settings.gateway_console or HERE, settings.console_origins)
         return app
 

@@ -95,15 +95,17 @@ SERVICE_OF: Mapping[str, str] = {
 }
 """The first segment after `/v1` -> the service that owns it."""
 
-CONSOLE = "console"
+CONSOLE, DOCS = "console", "docs"
+"""The first segments of the gateway's pages."""
+
 STREAM = "/v1/stream"
 """The WebSocket's path, which the gateway serves on a port of its own; its tickets are HTTP."""
 
 
 def service_for(path: str) -> str | None:
-    """The service that owns a path, by its first segment after `/v1`; the console's pages are the gateway's."""
+    """The service that owns a path, by its first segment after `/v1`; all pages are the gateway's."""
     parts = path.split("/")
-    if len(parts) > 1 and parts[1] == CONSOLE:
+    if len(parts) > 1 and parts[1] in (CONSOLE, DOCS):
         return "gateway"
     return SERVICE_OF.get(parts[2]) if len(parts) > 2 and parts[1] == "v1" else None
 

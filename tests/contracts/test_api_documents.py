@@ -1,12 +1,13 @@
 """The documents of the API are the code's, valid, and complete: every route, every topic, every record."""
 
 import json
+import re
 from typing import Any
 
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from relaydesk.api_documents import ASYNCAPI, OPENAPI, as_text, asyncapi, openapi
+from relaydesk.api_documents import FOLDER, as_text, asyncapi, files, openapi
 from shared.contracts.answers import ANSWERS, problems_of
 from shared.contracts.errors import ERRORS
 from shared.contracts.routes import ROUTES
@@ -21,9 +22,18 @@ def document() -> dict[str, Any]:
     return openapi()
 
 
-def test_the_committed_documents_are_written_from_the_code(document: dict[str, Any]) -> None:
-    assert OPENAPI.read_text() == as_text(document), HINT
-    assert ASYNCAPI.read_text() == as_text(asyncapi()), HINT
+def test_the_committed_documents_are_written_from_the_code() -> None:
+    for file, text in files().items():
+        assert file.read_text() == text, HINT
+
+
+def test_the_page_shows_every_route_and_every_topic_and_runs_nothing() -> None:
+    page = (FOLDER / "index.html").read_text()
+    assert all(f"<code>{route.method} {route.path}</code>" in page for route in ROUTES)
+    assert all(f"<code>{name}</code>" in page for name in TOPICS)
+    anchors = re.findall(r'href="#([^"]+)"', page)
+    assert set(anchors) <= set(re.findall(r'id="([^"]+)"', page))
+    assert not re.search(r"<script|style=|\bon\w+=", page)
 
 
 def test_openapi_is_valid_by_its_specification(document: dict[str, Any]) -> None:

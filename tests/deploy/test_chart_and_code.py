@@ -246,7 +246,7 @@ def test_the_ingress_sends_every_route_to_its_service(values: str) -> None:
     for route in ROUTES:
         assert backend(route.path) == (f"rd-relaydesk-{route.service}", "http"), route.path
     assert backend(STREAM) == ("rd-relaydesk-gateway", "stream")
-    assert backend("/console/") == ("rd-relaydesk-gateway", "http")
+    assert backend("/console/") == backend("/docs/") == ("rd-relaydesk-gateway", "http")
 
 
 def test_strimzi_makes_the_topics_of_the_registry() -> None:

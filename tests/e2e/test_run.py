@@ -67,6 +67,21 @@ async def test_console_and_web_chat_show_a_page(system: System) -> None:
             assert (answer.status, answer.headers["content-type"].split(";")[0]) == (200, "text/html")
 
 
+async def test_the_documents_of_the_api_are_there_to_read_and_to_load(system: System) -> None:
+    async with Api(system.info["api"], None) as browser:
+        page = await browser.call("GET", "/docs/")
+        assert (page.status, page.headers["content-type"].split(";")[0]) == (200, "text/html")
+        assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert (await browser.call("GET", "/docs")).status == 308
+        assert (await browser.call("GET", "/docs/openapi.json")).body["openapi"] == "3.1.0"
+        assert (await browser.call("GET", "/docs/asyncapi.json")).body["asyncapi"] == "3.0.0"
+    for name, service in system.info["services"].items():
+        async with Api(service["http"], None) as own:
+            document = (await own.call("GET", "/openapi.json")).body
+        assert document["openapi"].startswith("3.1")
+        assert all(o["tags"] == [name] for operations in document["paths"].values() for o in operations.values())
+
+
 async def test_a_service_that_is_killed_is_back_at_once_with_a_new_pid_in_the_file(system: System) -> None:
     killed = system.kill("snippets")
     assert await eventually(lambda: system.pid("snippets") != killed, "the new pid is in the file", timeout=2)

@@ -1,4 +1,6 @@
-"""The console's static pages under `/console/`, with headers that allow them their own scripts and nothing else."""
+"""Static pages: the console under `/console/`, the documents of the API under `/docs/`. Their headers allow them their
+own scripts and nothing else.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from starlette.types import Scope
 
 ROOT = Path(__file__).resolve().parents[3]
 HERE = ROOT / "console"
+DOCUMENTS = ROOT / "docs" / "api"
 CLIENTS = ROOT / "clients" / "js"
 """What the pages import from `/console/clients/`: the published client of the stream."""
 
@@ -26,6 +29,16 @@ def add_console(app: FastAPI, pages: Path, origins: Sequence[str]) -> None:
     csp = policy(origins)
     app.mount("/console/clients", ConsolePages(CLIENTS, csp))
     app.mount("/console", ConsolePages(pages, csp))
+
+
+def add_documents(app: FastAPI) -> None:
+    """`/docs/`: the page, `openapi.json` and `asyncapi.json` of all services."""
+
+    async def with_slash(request: Request) -> Response:
+        return RedirectResponse("/docs/", 308)
+
+    app.add_route("/docs", with_slash)
+    app.mount("/docs", ConsolePages(DOCUMENTS, policy(())))
 
 
 def policy(origins: Sequence[str]) -> str:
