@@ -2,6 +2,7 @@
 
 import html
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,7 +21,9 @@ code, pre { font: 13px/1.45 ui-monospace, monospace; }
 pre { background: var(--soft); padding: .75rem; overflow: auto; border-radius: 6px; max-height: 30rem; }
 table { border-collapse: collapse; width: 100%; }
 td, th { text-align: left; vertical-align: top; padding: .25rem .75rem .25rem 0; border-bottom: 1px solid var(--line); }
-.method { display: inline-block; min-width: 3.5rem; font-weight: 600; }
+nav a { display: flex; }
+nav .method { flex: none; width: 4rem; font-weight: 600; }
+h2 code { font-size: 1.15rem; }
 .roles { opacity: .75; font-size: 13px; }
 summary { cursor: pointer; }
 @media (max-width: 60rem) { nav { position: static; width: auto; border: 0; } main { margin: 0; padding: 1rem; } }
@@ -58,7 +61,7 @@ def _contents(api: Document, topics: Document) -> Iterator[str]:
     for tag in api["tags"]:
         rows = [
             f'<li><a href="#{operation["operationId"]}"><span class="method">{method.upper()}</span> '
-            f"{_text(path.removeprefix('/v1'))}</a></li>"
+            f"{_text(re.sub('{[a-z_]+}', '{id}', path.removeprefix('/v1')))}</a></li>"
             for path, operations in api["paths"].items()
             for method, operation in operations.items()
             if tag["name"] in operation["tags"]

@@ -1,7 +1,5 @@
 """The composition root of the gateway: the only place that constructs clients."""
 
-import base64
-
 from fastapi import FastAPI
 
 from services.gateway.attaching import Attaching, MediaCopy, RemoteMedia
@@ -174,7 +172,8 @@ class _Parts:
 
 def _stream_settings(settings: GatewaySettings) -> StreamSettings:
     return StreamSettings(
-        key=base64.b64decode(settings.gateway_cursor_key.get_secret_value()),
+        key=settings.cursor_keys[0],
+        accepted_keys=settings.cursor_keys[1:],
         url=settings.gateway_stream_url,
         host=settings.host,
         port=settings.gateway_stream_port,

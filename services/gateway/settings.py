@@ -1,5 +1,6 @@
 """What the gateway can be told. Times in seconds, sizes in bytes."""
 
+import base64
 from pathlib import Path
 from typing import Annotated
 
@@ -42,7 +43,8 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     one. `gateway_stream_origins`, `gateway_console_origins`: separated by commas; the pages that may open the stream
     (empty = any), and where the console may connect to and take media from beside its own origin (the S3 endpoint's).
     `gateway_stream_max_sockets`: one more is answered 503 and should try another replica.
-    `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same.
+    `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same. `gateway_cursor_key_previous`:
+    what it signed is accepted as well; to change keys, set the new one here first (docs/operations.md).
     """
 
     gateway_http_port: Port = 8080
@@ -55,10 +57,17 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     gateway_stream_max_sockets: Annotated[int, Field(ge=1, le=1_000_000)] = 20_000
     gateway_stream_heartbeat_s: Annotated[float, Field(ge=1, le=300)] = 25.0
     gateway_cursor_key: Key
+    gateway_cursor_key_previous: Key | None = None
     gateway_console: Path | None = None
     gateway_console_origins: str = ""
     snippets_url: HttpUrl = "http://127.0.0.1:8084"
     media_url: HttpUrl = "http://127.0.0.1:8085"
+
+    @property
+    def cursor_keys(self) -> tuple[bytes, ...]:
+        """The one that signs, then others that are accepted."""
+        keys = (self.gateway_cursor_key, self.gateway_cursor_key_previous)
+        return tuple(base64.b64decode(key.get_secret_value()) for key in keys if key is not None)
 
     @property
     def stream_origins(self) -> tuple[str, ...]:

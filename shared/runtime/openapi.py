@@ -20,6 +20,21 @@ REF = "#/components/schemas/{model}"
 BEARER = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
 BODIES = {"POST /v1/snippets/import": "text/csv", "POST /v1/inbound/{channel_id}": "application/json"}
 """Bodies that the handlers read themselves, by media type."""
+EVENTS = {
+    "type": "object",
+    "description": "Kind `webhook`: 1 to 1,000 events as in docs/channels.md; other kinds: as their vendor sends.",
+    "required": ["events"],
+    "properties": {
+        "events": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["type"],
+                "properties": {"type": {"enum": ["message", "receipt", "contact", "edit", "delete"]}},
+            },
+        }
+    },
+}
 SIGNATURE = ("webhook-id", "webhook-timestamp", "webhook-signature")
 
 
@@ -59,7 +74,7 @@ def _forms() -> tuple[dict[type[BaseModel], str], Document]:
 def _complete(operation: Document, route: Route, names: Mapping[type[BaseModel], str]) -> None:
     answer = answer_of(route)
     if media_type := BODIES.get(f"{route.method} {route.path}"):
-        schema = {"type": "string"} if media_type.startswith("text/") else {"type": "object"}
+        schema = {"type": "string"} if media_type.startswith("text/") else EVENTS
         operation["requestBody"] = {"required": True, "content": {media_type: {"schema": schema}}}
     if route.path == "/v1/inbound/{channel_id}" and route.method == "POST":
         operation.setdefault("parameters", []).extend(_header(name) for name in SIGNATURE)

@@ -51,8 +51,10 @@ class LiveStream:
             return incarnations.of(WORKSPACE_EVENTS)
 
         self._settings, self._clock = settings, clock
-        self._cursors = Cursors(settings.key, incarnation, clock, settings.cursor_max_age.total_seconds())
-        self._tickets = Tickets(settings.key, settings.ticket_lifetime.total_seconds())
+        self._cursors = Cursors(
+            settings.key, incarnation, clock, settings.cursor_max_age.total_seconds(), settings.accepted_keys
+        )
+        self._tickets = Tickets(settings.key, settings.ticket_lifetime.total_seconds(), settings.accepted_keys)
         intake = Intake(self._cursors)
         self._hub = Hub(intake, settings, metrics, clock)
         self._log = LogReader(messaging)

@@ -11,7 +11,8 @@ MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class StreamSettings:
-    """`url`: what clients connect to, without a query; empty = the bound address. `key` signs tickets and cursors.
+    """`url`: what clients connect to, without a query; empty = the bound address. `key` signs tickets
+    and cursors; those that one of `accepted_keys` signed are good as well.
 
     `origins`: pages that may connect; empty = any (development). `ring_bytes` and `ring_entries` are per partition.
     `slice_bytes`: one write of a replay, about what a wire takes before it asks for a pause. `replay_offsets`: so far
@@ -21,6 +22,7 @@ class StreamSettings:
     """
 
     key: bytes
+    accepted_keys: tuple[bytes, ...] = ()
     url: str = ""
     host: str = "127.0.0.1"
     port: int = 0

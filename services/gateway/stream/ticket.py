@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 TICKET_S = 30
@@ -43,10 +44,13 @@ class _Content:
 
 
 class Tickets:
-    """Issues and redeems. What is remembered lives as long as a ticket: uses of valid tickets, and refused members."""
+    """Issues with `key`; redeems what one of `key` and `accepted` made.
 
-    def __init__(self, key: bytes, lifetime_s: float = TICKET_S) -> None:
-        self._key = hmac.digest(key, b"relaydesk.stream.ticket", "sha256")
+    What is remembered lives as long as a ticket: uses of valid tickets, and refused members.
+    """
+
+    def __init__(self, key: bytes, lifetime_s: float = TICKET_S, accepted: Sequence[bytes] = ()) -> None:
+        self._keys = [hmac.digest(each, b"relaydesk.stream.ticket", "sha256") for each in (key, *accepted)]
         self._lifetime_s = lifetime_s
         self._used: dict[str, float] = {}
         self._refused: dict[tuple[str, str], float] = {}
@@ -55,7 +59,7 @@ class Tickets:
         """`now` in Unix seconds; `nonce` must never come twice."""
         content = [holder.workspace, holder.member_id, holder.role, holder.expires_at, now, nonce]
         body = json.dumps(content, separators=(",", ":")).encode()
-        return base64.urlsafe_b64encode(self._mac(body) + body).decode().rstrip("=")
+        return base64.urlsafe_b64encode(_mac(self._keys[0], body) + body).decode().rstrip("=")
 
     def redeem(self, text: str, now: float) -> Pass:
         """TicketRefused, and nothing else, for any text; the second use of a ticket is refused."""
@@ -89,10 +93,11 @@ class Tickets:
         except (UnicodeEncodeError, binascii.Error):
             raise TicketRefused("unreadable") from None
         mac, body = raw[:_MAC_BYTES], raw[_MAC_BYTES:]
-        if not hmac.compare_digest(mac, self._mac(body)):
+        if not any(hmac.compare_digest(mac, _mac(key, body)) for key in self._keys):
             raise TicketRefused("forged")
         workspace, member_id, role, expires_at, issued, nonce = json.loads(body)
         return _Content(Pass(workspace, member_id, role, expires_at), issued, nonce)
 
-    def _mac(self, body: bytes) -> bytes:
-        return hmac.digest(self._key, body, hashlib.sha256)
+
+def _mac(key: bytes, body: bytes) -> bytes:
+    return hmac.digest(key, body, hashlib.sha256)

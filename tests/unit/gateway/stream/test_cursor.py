@@ -1,3 +1,4 @@
+import itertools
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -83,3 +84,15 @@ def test_a_cursor_may_be_as_new_as_another_replicas_clock_and_no_newer() -> None
     skew = timedelta(seconds=CLOCK_SKEW_S)
     assert cursors().parse(cursors(at=NOON + skew).mint("acme", 3, 1234), "acme").offset == 1234
     assert refusal(cursors(at=NOON + skew + timedelta(seconds=1)).mint("acme", 3, 1234)) == "future"
+
+
+def test_keys_change_without_a_cursor_that_counts_for_nothing() -> None:
+    """Each step is a rolling restart: replicas of the step before and of this one read each other's cursors."""
+    old, new = b"old", b"new"
+    steps = [(old, ()), (old, (new,)), (new, (old,)), (new, ())]
+    replicas = [Cursors(key, lambda: "one", StoppedClock(), WEEK.total_seconds(), accepted) for key, accepted in steps]
+    for before, after in itertools.pairwise(replicas):
+        for minting, reading in ((before, after), (after, before)):
+            assert reading.parse(minting.mint("acme", 3, 7), "acme").offset == 7
+    assert refusal(replicas[0].mint("acme", 3, 7), replicas[3]) == "invalid"
+    assert refusal(replicas[1].mint("acme", 3, 7), replicas[2], "other") == "foreign"

@@ -60,3 +60,10 @@ def test_what_is_remembered_is_forgotten_after_a_while() -> None:
         tickets.refuse("acme", f"member-{second}", float(second))
     assert len(tickets._used) < 100
     assert len(tickets._refused) < 100
+
+
+def test_a_ticket_of_another_accepted_key_is_good_once() -> None:
+    tickets, text = Tickets(b"new", accepted=(b"key",)), issued()
+    assert tickets.redeem(text, 1_001.0) == ANN
+    assert refusal(tickets, text) == "used"
+    assert refusal(Tickets(b"new", accepted=(b"another",)), issued()) == "forged"
