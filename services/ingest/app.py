@@ -10,6 +10,7 @@ from services.ingest.keys import ChannelKeys
 from services.ingest.limits import TokenBuckets
 from services.ingest.lookup import ChannelLookup
 from services.ingest.registry import ChannelNews, Registry
+from services.ingest.resealing import Resealing
 from services.ingest.settings import IngestSettings
 from services.ingest.store import CHANNELS, ChannelStore
 from shared.contracts import topics
@@ -25,12 +26,14 @@ from shared.runtime.mongo import Mongo
 from shared.runtime.outbound_url import OutboundPolicy, UrlNotAllowed
 from shared.runtime.outbox import Outbox
 from shared.runtime.producer import Producer
+from shared.runtime.regularly import Regularly
 from shared.runtime.secrets import SecretBox
 from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
 
 NAME = "ingest"
+RESEAL_S = 60.0
 
 
 def build(settings: IngestSettings) -> Service:
@@ -69,6 +72,9 @@ class _Parts:
         self._dispatch = ServiceClient(settings.dispatch_url, "dispatch")
         self._members = RemoteMembers(settings.gateway_url)
         self._token_keys = KeySource(settings)
+        self._news = ChannelNews(self._lookup, self._outbox)
+        resealing = Resealing(self._store, self._news, self._box, self._clock)
+        changing = settings.secrets_key_previous is not None
         self.components: tuple[Component, ...] = (
             self._token_keys,
             self._members,
@@ -76,6 +82,7 @@ class _Parts:
             self._store,
             producer,
             self._outbox,
+            *([Regularly(resealing.run, RESEAL_S, "the sealing anew of secrets")] if changing else []),
         )
 
     def http(self) -> ASGIApp:
@@ -95,9 +102,8 @@ class _Parts:
         return Intake(doorkeeper, self._producer, namespace, self._clock, self._metrics)
 
     def _registry(self) -> Registry:
-        news = ChannelNews(self._lookup, self._outbox)
         check_url = _url_check(OutboundPolicy(self._settings.allow_private_urls))
-        return Registry(self._store, news, ChannelKeys(self._box), check_url, self._clock)
+        return Registry(self._store, self._news, ChannelKeys(self._box), check_url, self._clock)
 
 
 def _url_check(policy: OutboundPolicy) -> UrlCheck:

@@ -1,6 +1,6 @@
 """How a channel may change. Pure: (channel, request) -> channel, or ChannelFault; time and secrets are handed in."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -81,6 +81,12 @@ def rotated(channel: ChannelRecord, secret: SealedSecret, now: datetime) -> Chan
     if len(kept) >= MAX_SECRETS:
         raise SecretsExhausted(min(from_timestamp(old.valid_until) for old in kept if old.valid_until))
     return _next(channel.model_copy(update={"secrets": (secret, *kept)}))
+
+
+def resealed(channel: ChannelRecord, sealed: Sequence[str]) -> ChannelRecord:
+    """The same secrets, each sealed anew, in their order."""
+    secrets = tuple(old.model_copy(update={"sealed": text}) for old, text in zip(channel.secrets, sealed, strict=True))
+    return _next(channel.model_copy(update={"secrets": secrets}))
 
 
 def removed(channel: ChannelRecord) -> ChannelRecord:

@@ -1,5 +1,6 @@
 """The registry's documents: `channels` (`_id` = channel id; deleted ones stay, marked) and `audit` (append only)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -26,7 +27,9 @@ class AuditEntry:
     at: datetime
     member_id: str
     role: str
-    action: Literal["channel.created", "channel.changed", "channel.secret_rotated", "channel.deleted"]
+    action: Literal[
+        "channel.created", "channel.changed", "channel.secret_rotated", "channel.resealed", "channel.deleted"
+    ]
     subject: str
     fields: tuple[str, ...] = ()
 
@@ -65,6 +68,13 @@ class ChannelStore:
     async def page(self, workspace: str, after: str, limit: int) -> list[ChannelRecord]:
         """In the order of their ids, from the first above `after`."""
         query = {"workspace": workspace, "_id": {"$gt": after}, "deleted": False}
+        found = await self._channels.find(query).sort("_id", ASCENDING).limit(limit).to_list(None)
+        return [_known(document) for document in found]
+
+    async def sealed_otherwise(self, key_id: str, after: str, limit: int) -> list[ChannelRecord]:
+        """Of all workspaces: channels with a secret that another key sealed, in the order of their ids."""
+        other = {"$elemMatch": {"sealed": {"$not": re.compile(f"^{re.escape(key_id)}\\.")}}}
+        query = {"_id": {"$gt": after}, "secrets": other, "deleted": False}
         found = await self._channels.find(query).sort("_id", ASCENDING).limit(limit).to_list(None)
         return [_known(document) for document in found]
 

@@ -20,14 +20,14 @@ class SecretBox:
     """Seals with `key`; opens what `key` or `previous` sealed. Keys are base64 of 32 bytes."""
 
     def __init__(self, key: SecretStr, previous: SecretStr | None = None) -> None:
-        self._current, boxes = _box(key), [_box(key)]
+        self._box, boxes = _box(key), [_box(key)]
         if previous is not None:
             boxes.append(_box(previous))
         self._boxes = dict(boxes)
 
     def seal(self, plain: bytes, context: str) -> str:
         """`<key id>.<base64url>`; `context` (the channel's id) must be given again to open it."""
-        key_id, box = self._current
+        key_id, box = self._box
         nonce = os.urandom(NONCE_BYTES)
         return f"{key_id}.{base64.urlsafe_b64encode(nonce + box.encrypt(nonce, plain, context.encode())).decode()}"
 
@@ -43,9 +43,10 @@ class SecretBox:
         except (binascii.Error, ValueError, InvalidTag):
             raise Unsealable("not sealed for this context, or changed") from None
 
-    def is_current(self, sealed: str) -> bool:
-        """Whether it is sealed with the current key, so that the previous one may go."""
-        return sealed.partition(".")[0] == self._current[0]
+    @property
+    def current(self) -> str:
+        """The id of the key that seals: what is sealed with it begins so, with a dot behind."""
+        return self._box[0]
 
 
 def _box(key: SecretStr) -> tuple[str, AESGCM]:

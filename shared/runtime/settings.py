@@ -169,7 +169,8 @@ class S3Settings(EnvironmentSettings):
 class InstallationSecrets(EnvironmentSettings):
     """Secrets of the installation. `id_namespace` never changes: every id derives from it.
 
-    To change `secrets_key`, set the old one as `secrets_key_previous` until everything is sealed anew.
+    What `secrets_key_previous` sealed can be opened as well. To change keys, set the new one here first, then swap
+    them: ingest seals anew what the old one sealed (docs/operations.md).
     """
 
     id_namespace: Annotated[SecretStr, AfterValidator(_is_uuid)]

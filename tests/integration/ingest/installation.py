@@ -20,6 +20,7 @@ class Installation(Replicas):
     def __init__(self, place: Place, secrets: Secrets, neighbours: Neighbours) -> None:
         super().__init__(place, secrets, neighbours)
         self._mongo: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(place.engines.mongo)
+        self.settings_of_keys: dict[str, str] = {}
         self.db = self._mongo[f"{place.name}_ingest"]
 
     async def close(self) -> None:
@@ -30,6 +31,7 @@ class Installation(Replicas):
         own = {
             "id_namespace": self.secrets.id_namespace,
             "secrets_key": self.secrets.secrets_key,
+            **self.settings_of_keys,
             "dispatch_url": self.neighbours.url,
             "ingest_channel_cache_s": 0.5,
             "allow_private_urls": True,

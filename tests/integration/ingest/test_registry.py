@@ -1,16 +1,21 @@
 """Channels over HTTP: who may, what is shown, what the others are told."""
 
 import asyncio
+import base64
+import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
 from shared.contracts import wire
 from shared.contracts.outbound import ChannelRecord
+from shared.engines.addresses import Addresses
 from shared.runtime.secrets import SecretBox
 from shared.testing.api import Api, said
 from shared.testing.eventually import eventually
 from tests.integration.ingest.installation import Installation
+from tests.integration.replicas import installed
 
 URL = "http://127.0.0.1:1/in"
 BOT = {"kind": "webhook", "settings": {"url": "http://127.0.0.1:2/bot"}}
@@ -166,3 +171,32 @@ async def test_pages_of_channels_hold_each_once(owner: Api) -> None:
     assert len(found) == 5 and set(found) == idents
     await owner.refused("GET", "/v1/channels?after=nonsense", 400, "BAD_CURSOR")
     await owner.refused("GET", "/v1/channels?limit=201", 422, "INVALID")
+
+
+async def test_a_change_of_the_key_seals_anew_and_every_secret_stays(engines: Addresses, tmp_path: Path) -> None:
+    """In two steps, as docs/operations.md says; two replicas come at once, and each secret is sealed anew once."""
+    async with installed(Installation, engines, tmp_path) as installation:
+        old, new = installation.secrets.secrets_key, base64.b64encode(os.urandom(32)).decode()
+        owner = await installation.member(await installation.replica(), "owner", "acme")
+        channel = await made(owner)
+        rotated = await owner.ok("POST", f"/v1/channels/{channel['id']}/secret")
+        installation.settings_of_keys = {"secrets_key": old, "secrets_key_previous": new}
+        await installation.replica()
+        installation.settings_of_keys = {"secrets_key": new, "secrets_key_previous": old}
+        second, _ = await asyncio.gather(installation.replica(), installation.replica())
+        after = SecretBox(SecretStr(new))
+
+        async def sealed_anew() -> list[str] | None:
+            record = (await told(installation, channel["id"]))[-1]
+            assert record is not None
+            sealed = [secret.sealed for secret in record.secrets]
+            return sealed if all(text.startswith(f"{after.current}.") for text in sealed) else None
+
+        sealed = await eventually(sealed_anew, "the secrets are sealed with the new key, and told")
+        opened = [after.open(text, channel["id"]).decode() for text in sealed]
+        assert opened == [rotated["secret"], channel["secret"]]
+        versions = [record.version for record in await told(installation, channel["id"]) if record is not None]
+        assert versions == [1, 2, 3], "each change is told once"
+        adapter = await installation.adapter(second, channel["id"], channel["secret"])
+        assert (await adapter.post([said("ada", "Hello?")])).status == 202
+        assert await installation.db["audit"].count_documents({"action": "channel.resealed"}) == 1

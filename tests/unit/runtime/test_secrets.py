@@ -38,9 +38,9 @@ def test_after_a_change_of_keys_the_old_secrets_still_open_and_new_ones_use_the_
     before, during, after = SecretBox(OLD), SecretBox(NEW, OLD), SecretBox(NEW)
     sealed = before.seal(b"x", "c")
     assert during.open(sealed, "c") == b"x"
-    assert not during.is_current(sealed)
+    assert not sealed.startswith(f"{during.current}.")
     renewed = during.seal(b"x", "c")
-    assert during.is_current(renewed)
+    assert renewed.startswith(f"{during.current}.")
     assert after.open(renewed, "c") == b"x"
     with pytest.raises(Unsealable, match="not configured"):
         after.open(sealed, "c")
