@@ -2,6 +2,7 @@
 
 from uuid import UUID
 
+from services.ingest.announcing import Announcing
 from services.ingest.channel_rules import UrlCheck
 from services.ingest.deliveries import DispatchDeliveries
 from services.ingest.handlers import Doorkeeper, Intake
@@ -19,6 +20,7 @@ from shared.runtime.clock import SystemClock
 from shared.runtime.component import ASGIApp, Component, Service
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
+from shared.runtime.incarnations import Incarnations
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -41,10 +43,12 @@ def build(settings: IngestSettings) -> Service:
     messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
-    gate = TopicGate(messaging, (topics.CHANNEL_INBOUND, topics.CHANNELS))
-    parts = _Parts(settings, metrics, messaging.producer(), mongo)
+    gate = TopicGate(messaging, (topics.CHANNEL_INBOUND, topics.CHANNELS, topics.META))
+    incarnations = messaging.incarnations()
+    parts = _Parts(settings, metrics, messaging.producer(), mongo, incarnations)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
+    health.alive_while("incarnations", incarnations.progress)
     return Service(
         name=NAME,
         settings=settings,
@@ -60,7 +64,14 @@ def build(settings: IngestSettings) -> Service:
 class _Parts:
     """What ingest is made of, put together."""
 
-    def __init__(self, settings: IngestSettings, metrics: Metrics, producer: Producer, mongo: Mongo) -> None:
+    def __init__(
+        self,
+        settings: IngestSettings,
+        metrics: Metrics,
+        producer: Producer,
+        mongo: Mongo,
+        incarnations: Incarnations,
+    ) -> None:
         self._settings = settings
         self._metrics = metrics
         self._producer = producer
@@ -74,6 +85,7 @@ class _Parts:
         self._token_keys = KeySource(settings)
         self._news = ChannelNews(self._lookup, self._outbox)
         resealing = Resealing(self._store, self._news, self._box, self._clock)
+        announcing = Announcing(self._store, self._news, lambda: incarnations.of(topics.CHANNELS))
         changing = settings.secrets_key_previous is not None
         self.components: tuple[Component, ...] = (
             self._token_keys,
@@ -82,6 +94,8 @@ class _Parts:
             self._store,
             producer,
             self._outbox,
+            incarnations,
+            announcing,
             *([Regularly(resealing.run, RESEAL_S, "the sealing anew of secrets")] if changing else []),
         )
 

@@ -1,9 +1,11 @@
-"""The registry's documents: `channels` (`_id` = channel id; deleted ones stay, marked) and `audit` (append only)."""
+"""The registry's documents: `channels` (`_id` = channel id; deleted ones stay, marked), `audit` (append only), and
+`announced`, one document: the incarnation of the topic `channels` that has them all.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from shared.contracts.outbound import ChannelRecord
@@ -13,6 +15,7 @@ from shared.runtime.records import Outgoing
 
 CHANNELS = "channels"
 AUDIT = "audit"
+ANNOUNCED = "announced"
 
 _NOT_STORED = {"id", "type"}  # the one is `_id`, the other the same for all
 _CHANNEL_INDEXES = (IndexModel([("workspace", ASCENDING), ("_id", ASCENDING)], name="of_workspace"),)
@@ -50,6 +53,7 @@ class ChannelStore:
         self._mongo = mongo
         self._channels = mongo.db[CHANNELS]
         self._audit = mongo.db[AUDIT]
+        self._announced = mongo.db[ANNOUNCED]
 
     async def start(self) -> None:
         await self._channels.create_indexes(list(_CHANNEL_INDEXES))
@@ -77,6 +81,26 @@ class ChannelStore:
         query = {"_id": {"$gt": after}, "secrets": other, "deleted": False}
         found = await self._channels.find(query).sort("_id", ASCENDING).limit(limit).to_list(None)
         return [_known(document) for document in found]
+
+    async def page_of_all(self, after: str, limit: int) -> list[ChannelRecord]:
+        """Of all workspaces, in the order of their ids."""
+        query = {"_id": {"$gt": after}, "deleted": False}
+        found = await self._channels.find(query).sort("_id", ASCENDING).limit(limit).to_list(None)
+        return [_known(document) for document in found]
+
+    async def announce(self, channel: ChannelRecord, records: Sequence[Outgoing]) -> None:
+        """Tell this version once more. Where there is a newer one, that tells of itself."""
+        pending = pending_entries(records, datetime.now(UTC))
+        same = {"_id": channel.id, "version": channel.version, "deleted": False}
+        await self._channels.update_one(same, {"$push": {"pending": {"$each": pending}}})
+
+    async def announced_to(self) -> str | None:
+        """The incarnation of the topic that has every channel."""
+        found = await self._announced.find_one({"_id": CHANNELS})
+        return None if found is None else str(found["incarnation"])
+
+    async def note_announced_to(self, incarnation: str) -> None:
+        await self._announced.update_one({"_id": CHANNELS}, {"$set": {"incarnation": incarnation}}, upsert=True)
 
     async def insert(self, change: Change) -> None:
         pending = pending_entries(change.records, change.audit.at)
