@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import aiohttp
 
 MAX_URL = 2048
-_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "fd00:ec2::254")))
-"""Those that are not link-local: Alibaba's, Oracle's, AWS's of IPv6."""
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "192.0.0.192", "168.63.129.16", "fd00:ec2::254")))
+"""Those that are not link-local: Alibaba's, Oracle's, Azure's (an address of the public internet), AWS's of IPv6."""
 
 
 class UrlNotAllowed(ValueError):
@@ -74,7 +74,7 @@ class OutboundPolicy:
 def is_public(address: str) -> bool:
     """Whether an IP address is one of the public internet; IPv4 inside IPv6 counts as the IPv4 address."""
     ip = _innermost(address)
-    return ip.is_global and not ip.is_multicast and not ip.is_reserved
+    return ip.is_global and not ip.is_multicast and not ip.is_reserved and ip not in _METADATA
 
 
 def is_dangerous(address: str) -> bool:

@@ -84,6 +84,8 @@ def test_development_may_call_loopback_over_http() -> None:
         "[fe80::1]",
         "[fd00:ec2::254]",
         "100.100.100.200",
+        "192.0.0.192",
+        "168.63.129.16",
         "0.0.0.0",
         "[::]",
         "224.0.0.1",
@@ -94,6 +96,8 @@ def test_development_may_call_loopback_over_http() -> None:
 def test_nothing_makes_where_machines_learn_their_keys_an_address_to_call(host: str) -> None:
     with pytest.raises(UrlNotAllowed):
         LOOSE.check(f"http://{host}/latest/meta-data")
+    with pytest.raises(UrlNotAllowed):
+        STRICT.check(f"https://{host}/latest/meta-data")
 
 
 @given(st.text(max_size=60) | st.text("https:/@[]?#%\\.0x", max_size=40))
