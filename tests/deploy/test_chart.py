@@ -164,6 +164,30 @@ def test_a_pod_is_replaced_when_a_setting_of_its_service_changes_and_only_then()
 
 
 @needs_helm
+@every_set
+def test_a_new_chart_around_the_same_code_replaces_no_pod(values: str) -> None:
+    for name, pod in pods(rendered(values)).items():
+        assert name.startswith("Pod/") or "helm.sh/chart" not in pod["metadata"]["labels"], name
+
+
+@needs_helm
+@pytest.mark.parametrize(
+    "what", ["kafka.topicPrefix=x.", "topics.job.resources.limits.memory=256Mi", "image.tag=2.0.0"]
+)
+def test_a_job_beside_the_others_is_a_new_one_when_its_pod_changes(what: str) -> None:
+    """A Job's pod cannot be changed: the upgrade would be refused."""
+
+    def job(*words: str) -> tuple[str, str]:
+        [(name, found)] = of_kind(rendered("strimzi", *words), "Job").items()
+        return name, json.dumps(found["spec"])
+
+    before, after = job(), job("--set", what)
+    assert before[1] != after[1]
+    assert before[0] != after[0]
+    assert job("--set", "services.ingest.replicas=3") == before
+
+
+@needs_helm
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -13,6 +13,13 @@ app.kubernetes.io/part-of: relaydesk
 {{ include "relaydesk.selector" . }}
 {{- end }}
 
+{{/* Of pods: without what changes with the chart alone, for that would replace pods that are as they should be. */}}
+{{- define "relaydesk.podLabels" -}}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: relaydesk
+{{ include "relaydesk.selector" . }}
+{{- end }}
+
 {{- define "relaydesk.selector" -}}
 app.kubernetes.io/name: relaydesk
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -42,15 +49,4 @@ app.kubernetes.io/component: {{ .name }}
 {{- $port := regexFind ":[0-9]+$" $parts.host }}
 {{- if $port }}{{ trimPrefix ":" $port }}{{ else }}{{ ternary "443" "80" (eq $parts.scheme "https") }}{{ end }}
 {{- else }}{{ trimPrefix ":" (regexFind ":[0-9]+$" (first (splitList "," .))) }}{{ end }}
-{{- end }}
-
-{{/* An egress rule: ports (each once), to (peers; none = anywhere). */}}
-{{- define "relaydesk.egress" -}}
-- ports:
-    {{- range .ports | uniq }}
-    - { port: {{ int . }}, protocol: TCP }
-    {{- end }}
-  {{- with .to }}
-  to: {{- toYaml . | nindent 4 }}
-  {{- end }}
 {{- end }}
