@@ -1,9 +1,12 @@
 """Every object of the chart: Kubernetes takes it, and it may do nothing that it need not."""
 
 import json
+import re
+from collections.abc import Iterator
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from relaydesk.chart_contract import CHART, CONTRACT, SCHEMA, as_text, contract, schema
 from relaydesk.services import SERVICES
@@ -12,7 +15,9 @@ from shared.runtime.serve import HARD_STOP_S
 from tests.deploy.chart import (
     KUBERNETES,
     NAMESPACE,
+    PROJECT,
     VALUE_SETS,
+    Object,
     component,
     helm,
     needs_helm,
@@ -163,6 +168,56 @@ def test_a_pod_is_replaced_when_a_setting_of_its_service_changes_and_only_then()
     assert checksums("--set-string", "settings.RELAYDESK_LOG_LEVEL=debug").keys() == before.keys()
 
 
+OVERRIDES = set(yaml.safe_load((CHART / "values.yaml").read_text())["defaults"])
+"""What each service may have of its own."""
+
+FREE = {"global", "podSelector", "namespaceSelector", "nodeAffinity", "podAffinity", "podAntiAffinity"}
+"""What is Kubernetes's to check, or another chart's."""
+
+
+def test_the_schema_is_closed_at_every_level() -> None:
+    def open_ends(schema: Object, path: str) -> Iterator[str]:
+        if schema.get("type") == "object" and "additionalProperties" not in schema:
+            yield path
+        for name, value in schema.get("properties", {}).items():
+            yield from open_ends(value, name)
+        for name, value in schema.get("$defs", {}).items():
+            yield from open_ends(value, name)
+        if isinstance(schema.get("items"), dict):
+            yield from open_ends(schema["items"], f"{path}[]")
+
+    document = json.loads(SCHEMA.read_text())
+    assert set(open_ends(document, "values")) <= FREE
+
+
+def test_every_value_is_in_the_schema_and_none_may_be_missing() -> None:
+    """A key that is taken away (null) is named, rather than being a fault of a template."""
+
+    def compare(values: Object, schema: Object, path: str) -> None:
+        if "properties" in schema and path not in (".podSecurity",):
+            beside = set(schema["properties"]) - set(values)
+            assert beside <= OVERRIDES if path.startswith(".services.") else beside <= {"global"}, path
+            assert schema["required"] == list(values), path
+            for name, value in values.items():
+                if isinstance(value, dict):
+                    compare(value, schema["properties"][name], f"{path}.{name}")
+
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    compare(values, json.loads(SCHEMA.read_text()), "")
+    assert {*values["services"]} == {*SERVICES}
+
+
+@needs_helm
+def test_numbers_of_users_are_those_of_the_image_or_the_clusters_to_choose() -> None:
+    [user] = re.findall(r"^USER (\d+):(\d+)$", (PROJECT / "deploy/image/Dockerfile").read_text(), re.MULTILINE)
+    chosen = "podSecurity.runAsUser=null,podSecurity.runAsGroup=null,podSecurity.fsGroup=null"
+    for name, pod in pods(rendered("minimal")).items():
+        found = pod["spec"]["securityContext"]
+        assert (str(found["runAsUser"]), str(found["runAsGroup"])) == user, name
+        left = pods(rendered("minimal", "--set", chosen))[name]["spec"]["securityContext"]
+        assert left == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+
+
 @needs_helm
 @every_set
 def test_a_new_chart_around_the_same_code_replaces_no_pod(values: str) -> None:
@@ -206,6 +261,24 @@ def test_a_job_beside_the_others_is_a_new_one_when_its_pod_changes(what: str) ->
         (["--set", "services.billing.replicas=1"], "billing"),
         (["--set", "topics.manage=strimzi"], "topics.strimzi.cluster is needed"),
         (["--set", "shutdown.drainSeconds=11"], "drainSeconds"),
+        (["--set", "kafka.securityProtocol=SASL_SSL"], "kafka.sasl.mechanism is needed"),
+        (["--set", "kafka.sasl.mechanism=PLAIN"], "kafka.sasl.mechanism is needed"),
+        (["--set", "kafka.securityProtocol=SASL_SSL,kafka.sasl.mechanism=PLAIN"], "kafka.sasl.username is needed"),
+        (["--set", "kafka.securityProtocol=SASL_SSL,kafka.sasl.mechanism=OAUTHBEARER"], "kafka.oauth.tokenUrl"),
+        (["--set", "kafka.ca.secret=x"], "kafka.ca and kafka.certificate need"),
+        (["--set", "services.routing.keda.enabled=true"], "KEDA asks from a namespace of its own"),
+        (["--set", "services.media.keda.minReplicas=7"], "minReplicas is more than maxReplicas"),
+        (["--set", "services.ingest.autoscaling.maxReplicas=1"], "minReplicas is more than maxReplicas"),
+        (["--set", "ingress.tlsSecret=x,ingress.tls=false"], "ingress.tls is false"),
+        (["--set", "topics.strimzi.replicas=4"], "replicas"),
+        (["--set", "services.media.resources.limits.memroy=5Gi"], "memroy"),
+        (["--set", "networkPolicy.kafka.to[0].podselector=x"], "podselector"),
+        (["--set", "defaults.tolerations[0].kind=x"], "kind"),
+        (["--set-string", r"defaults.podLabels.app\.kubernetes\.io/component=x"], "app.kubernetes.io/component"),
+        (["--set", "image=null"], "image"),
+        (["--set", "services.media=null"], "media"),
+        (["--set", "defaults.replicas=two"], "replicas"),
+        (["--set", "global=1"], "global"),
     ],
 )
 def test_what_is_wrong_in_the_values_is_named_before_anything_is_installed(words: list[str], said: str) -> None:

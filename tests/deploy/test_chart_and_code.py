@@ -10,6 +10,8 @@ import pytest
 
 from relaydesk.chart_contract import CALLS_OUT, CHART, OF_THE_CHART
 from relaydesk.services import SERVICES, settings_of
+from services.ingest.channels import KINDS
+from services.snippets.files import MAX_FILE
 from shared.contracts.rights import PRINCIPALS, grants
 from shared.contracts.routes import ROUTES, STREAM
 from shared.contracts.topics import TOPICS
@@ -294,7 +296,7 @@ def test_with_strimzi_each_logs_in_as_its_user() -> None:
         assert password == {"name": user, "key": "password"}
         service = component({"metadata": pod["metadata"]})
         assert user == f"rd-relaydesk-{service if service in SERVICES else 'relaydesk'}", name
-        assert found["RELAYDESK_KAFKA"] == "events-kafka-bootstrap:9093"
+        assert found["RELAYDESK_KAFKA"] == "events-kafka-bootstrap.support.svc:9093"
 
 
 def test_scaling_by_lag_asks_for_groups_and_topics_that_are() -> None:
@@ -308,6 +310,28 @@ def test_scaling_by_lag_asks_for_groups_and_topics_that_are() -> None:
                 assert component(one) in topic.consumers
                 assert trigger["metadata"]["consumerGroup"].startswith(prefix + component(one))
                 assert one["spec"]["maxReplicaCount"] <= topic.partitions
+                servers = trigger["metadata"]["bootstrapServers"].split(",")
+                assert all(re.search(r"[.]svc:|[.]com:|[.]net:", one) for one in servers), "asked from elsewhere"
                 login = of_kind(objects, "TriggerAuthentication")[trigger["authenticationRef"]["name"]]
                 known = environment(objects, pod_of(values, component(one)), secret_values())
                 assert {entry["name"] for entry in login["spec"]["env"]} <= set(known)
+
+
+def test_scaling_by_lag_logs_in_only_where_kafka_asks_for_it() -> None:
+    plain = ("--set", "services.media.keda.enabled=true,kafka.bootstrapServers=kafka.queues.svc:9092")
+    [scaled] = of_kind(rendered("minimal", *plain), "ScaledObject").values()
+    assert "authenticationRef" not in scaled["spec"]["triggers"][0]
+    assert not of_kind(rendered("minimal", *plain), "TriggerAuthentication")
+    certified = rendered("minimal", *plain, "--set", "kafka.securityProtocol=SSL,kafka.certificate.secret=kafka-client")
+    [login] = of_kind(certified, "TriggerAuthentication").values()
+    assert {entry["parameter"] for entry in login["spec"]["secretTargetRef"]} == {"cert", "key"}
+    assert "env" not in login["spec"]
+
+
+def test_the_ingress_of_the_example_lets_the_largest_body_through() -> None:
+    [ingress] = of_kind(rendered("production"), "Ingress").values()
+    notes = ingress["metadata"]["annotations"]
+    limit = int(notes["nginx.ingress.kubernetes.io/proxy-body-size"].removesuffix("m")) << 20
+    assert limit > max(MAX_FILE, *(kind.max_body for kind in KINDS.values()))
+    heartbeat = settings_of("gateway").model_fields["gateway_stream_heartbeat_s"].default
+    assert int(notes["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > heartbeat

@@ -5,9 +5,11 @@ automountServiceAccountToken: false
 enableServiceLinks: false # they would be unknown RELAYDESK_* settings
 securityContext:
   runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
+  {{- range $who, $number := .root.Values.podSecurity }}
+  {{- if $number }}
+  {{ $who }}: {{ int $number }}
+  {{- end }}
+  {{- end }}
   seccompProfile: { type: RuntimeDefault }
 {{- with .root.Values.image.pullSecrets }}
 imagePullSecrets:

@@ -11,10 +11,11 @@
 {{- if include "relaydesk.strimziUsers" . }}
 {{- $_ := set $kafka "securityProtocol" "SASL_SSL" }}
 {{- $_ := set $kafka.sasl "mechanism" "SCRAM-SHA-512" }}
-{{- if not $kafka.bootstrapServers }}{{ $_ := set $kafka "bootstrapServers" (printf "%s-kafka-bootstrap:9093" $strimzi.cluster) }}{{ end }}
+{{- if not $kafka.bootstrapServers }}{{ $_ := set $kafka "bootstrapServers" (printf "%s-kafka-bootstrap.%s.svc:9093" $strimzi.cluster .Release.Namespace) }}{{ end }}
 {{- if not $kafka.ca.secret }}{{ $_ := set $kafka "ca" (dict "secret" (printf "%s-cluster-ca-cert" $strimzi.cluster) "key" "ca.crt") }}{{ end }}
 {{- end }}
-{{- $_ := required "kafka.bootstrapServers is needed: host:port, separated by commas (or topics.strimzi.cluster)" $kafka.bootstrapServers }}
+{{- $_ := required "kafka.bootstrapServers is needed: host:port, separated by commas (or topics.strimzi.cluster and users)" $kafka.bootstrapServers }}
+{{- include "relaydesk.checkKafka" $kafka }}
 {{- toYaml $kafka }}
 {{- end }}
 
@@ -71,11 +72,11 @@
 {{- fail "auth: give exactly one of auth.jwksUrl and auth.keys.secret: who signs the tokens of members" }}
 {{- end }}
 {{- if and $sasl (not $oauth) }}
-{{- $_ := set $all "RELAYDESK_KAFKA_SASL_USERNAME" (include "relaydesk.kafkaUser" (merge (dict "default" $kafka.sasl.username) .)) }}
+{{- $_ := set $all "RELAYDESK_KAFKA_SASL_USERNAME" (include "relaydesk.kafkaUser" (merge (dict "default" $kafka.sasl.username) .) | required (printf "kafka.sasl.username is needed: who logs in as %s" .name)) }}
 {{- end }}
 {{- if $oauth }}
 {{- $_ := set $all "RELAYDESK_KAFKA_OAUTH_TOKEN_URL" $kafka.oauth.tokenUrl }}
-{{- $_ := set $all "RELAYDESK_KAFKA_OAUTH_CLIENT_ID" (include "relaydesk.kafkaUser" (merge (dict "default" $kafka.oauth.clientId) .)) }}
+{{- $_ := set $all "RELAYDESK_KAFKA_OAUTH_CLIENT_ID" (include "relaydesk.kafkaUser" (merge (dict "default" $kafka.oauth.clientId) .) | required (printf "kafka.oauth.clientId is needed: who logs in as %s" .name)) }}
 {{- $_ := set $all "RELAYDESK_KAFKA_OAUTH_SCOPE" $kafka.oauth.scope }}
 {{- end }}
 {{- if $kafka.certificate.secret }}
