@@ -1,12 +1,33 @@
 """Grafana's dashboards, written from the tables below: `python -m relaydesk.dashboards`. A test compares them."""
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from relaydesk.chart_contract import CHART
 
 FOLDER = CHART / "files" / "dashboards"
+SOURCE = {"type": "prometheus", "uid": "${datasource}"}
+NAMESPACES = {"query": "label_values(relaydesk_ready, namespace)", "refId": "namespaces"}
+VARIABLES = [
+    {"type": "datasource", "name": "datasource", "query": "prometheus", "label": "Prometheus"},
+    {
+        "type": "query",
+        "name": "namespace",
+        "label": "Namespace",
+        "datasource": SOURCE,
+        "query": NAMESPACES,
+        "refresh": 2,
+        "sort": 1,
+        "includeAll": True,
+        "allValue": ".*",
+        "multi": True,
+        "current": {"text": "All", "value": "$__all"},
+    },
+]
+"""What is chosen at the head of a dashboard; all namespaces, also where nothing carries that label."""
+
 WIDTH, HEIGHT, COLUMNS = 8, 8, 3
 SCHEMA_VERSION = 39
 
@@ -24,6 +45,22 @@ class Panel:
     zero: bool = False
 
 
+OURS = '{job="relaydesk"}'
+HERE = 'namespace=~"$namespace"'
+_METRIC = re.compile(r"\b((?:relaydesk|process)_\w+)(?:{([^}]*)})?")
+
+
+def _here(query: str) -> str:
+    """Of the chosen installations alone: a Prometheus may see several."""
+    return _METRIC.sub(lambda found: f"{found[1]}{{{', '.join(filter(None, (HERE, found[2])))}}}", query)
+
+
+def _new(metric: str, by: str = "") -> str:
+    """Counted in the last hour. `increase` does not see a series begin, and most of these begin with their first 1."""
+    counter = f"relaydesk_{metric}"
+    return f"sum{f' by ({by}) ' if by else ''}(clamp_min({counter} - ({counter} offset 1h or 0 * {counter}), 0))"
+
+
 def _rate(metric: str, by: str = "") -> str:
     return f"sum{f' by ({by}) ' if by else ''}(rate(relaydesk_{metric}[$__rate_interval]))"
 
@@ -39,10 +76,10 @@ OVERVIEW: dict[str, list[Panel]] = {
             "Dead letters, held and foreign records",
             "What must stay 0: each has an alert and a runbook",
             {
-                "dead letters of {{topic}}": "sum by (topic) (increase(relaydesk_records_dead_lettered_total[1h]))",
-                "read model held": "sum(increase(relaydesk_projection_held_total[1h]))",
-                "two histories": "sum(increase(relaydesk_stream_divergences_total[1h]))",
-                "foreign records": "sum(increase(relaydesk_stream_malformed_total[1h]))",
+                "dead letters of {{topic}}": _new("records_dead_lettered_total", "topic"),
+                "read model held": _new("projection_held_total"),
+                "two histories": _new("stream_divergences_total"),
+                "foreign records": _new("stream_malformed_total"),
             },
             zero=True,
         ),
@@ -200,12 +237,10 @@ INTERNALS: dict[str, list[Panel]] = {
         Panel(
             "CPU",
             "Cores",
-            {"{{pod}}": 'sum by (pod) (rate(process_cpu_seconds_total{component!=""}[$__rate_interval]))'},
+            {"{{pod}}": f"sum by (pod) (rate(process_cpu_seconds_total{OURS}[$__rate_interval]))"},
         ),
-        Panel(
-            "Memory", "Resident", {"{{pod}}": 'sum by (pod) (process_resident_memory_bytes{component!=""})'}, "bytes"
-        ),
-        Panel("Open files", "Sockets are files", {"{{pod}}": 'sum by (pod) (process_open_fds{component!=""})'}),
+        Panel("Memory", "Resident", {"{{pod}}": f"sum by (pod) (process_resident_memory_bytes{OURS})"}, "bytes"),
+        Panel("Open files", "Sockets are files", {"{{pod}}": f"sum by (pod) (process_open_fds{OURS})"}),
     ],
 }
 DASHBOARDS = {"relaydesk-overview": ("Relaydesk", OVERVIEW), "relaydesk-internals": ("Relaydesk internals", INTERNALS)}
@@ -214,7 +249,6 @@ DASHBOARDS = {"relaydesk-overview": ("Relaydesk", OVERVIEW), "relaydesk-internal
 def as_text(uid: str) -> str:
     """A dashboard as Grafana imports it."""
     title, rows = DASHBOARDS[uid]
-    source = {"type": "datasource", "name": "datasource", "query": "prometheus", "label": "Prometheus"}
     document = {
         "uid": uid,
         "title": title,
@@ -223,7 +257,7 @@ def as_text(uid: str) -> str:
         "editable": True,
         "refresh": "30s",
         "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [source]},
+        "templating": {"list": VARIABLES},
         "panels": _panels(rows),
     }
     return json.dumps(document, indent=1) + "\n"
@@ -256,10 +290,10 @@ def _panel(panel: Panel) -> dict[str, Any]:
         "type": "timeseries",
         "title": panel.title,
         "description": panel.text,
-        "datasource": {"type": "prometheus", "uid": "${datasource}"},
+        "datasource": SOURCE,
         "fieldConfig": {"defaults": {**shown, "thresholds": {"mode": "absolute", "steps": steps}}, "overrides": []},
         "targets": [
-            {"refId": chr(ord("A") + number), "expr": query, "legendFormat": legend}
+            {"refId": chr(ord("A") + number), "expr": _here(query), "legendFormat": legend}
             for number, (legend, query) in enumerate(panel.queries.items())
         ],
     }
