@@ -17,7 +17,9 @@ from relaydesk.installation import fresh_secrets
 
 PROJECT = Path(__file__).parents[2]
 HELM = shutil.which("helm", path=f"{PROJECT / '.local/tools/bin'}{os.pathsep}{os.environ['PATH']}")
-KUBERNETES = "1.37"
+OLDEST, KUBERNETES = "1.30", "1.37"
+"""Of the versions that the chart allows, and whose schemas are here."""
+
 RELEASE, NAMESPACE = "rd", "support"
 VALUE_SETS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 
@@ -31,15 +33,15 @@ def helm(*words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([HELM, *words], capture_output=True, text=True, timeout=60, check=False)
 
 
-def template(values: str, *words: str) -> "subprocess.CompletedProcess[str]":
+def template(values: str, *words: str, release: str = RELEASE) -> "subprocess.CompletedProcess[str]":
     where = ["--namespace", NAMESPACE, "--kube-version", f"{KUBERNETES}.0"]
-    return helm("template", RELEASE, str(CHART), *where, "--values", str(CHART / "ci" / f"{values}.yaml"), *words)
+    return helm("template", release, str(CHART), *where, "--values", str(CHART / "ci" / f"{values}.yaml"), *words)
 
 
 @cache
-def rendered(values: str, *words: str) -> tuple[Object, ...]:
+def rendered(values: str, *words: str, release: str = RELEASE) -> tuple[Object, ...]:
     """All objects of one set of values, hooks and tests included."""
-    done = template(values, *words)
+    done = template(values, *words, release=release)
     assert done.returncode == 0, done.stderr
     return tuple(found for found in yaml.safe_load_all(done.stdout) if found)
 

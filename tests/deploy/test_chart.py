@@ -15,6 +15,7 @@ from shared.runtime.serve import HARD_STOP_S
 from tests.deploy.chart import (
     KUBERNETES,
     NAMESPACE,
+    OLDEST,
     PROJECT,
     VALUE_SETS,
     Object,
@@ -27,10 +28,63 @@ from tests.deploy.chart import (
     template,
 )
 
-OF_OPERATORS = {"KafkaTopic", "KafkaUser", "ScaledObject", "TriggerAuthentication", "ServiceMonitor", "PrometheusRule"}
-"""Kinds whose schemas are their operators', not Kubernetes's."""
+KINDS = {
+    *("ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "Pod"),
+    *("PodDisruptionBudget", "Service", "ServiceAccount"),
+}
+OF_OPERATORS = {
+    "KafkaTopic": {"topicName", "partitions", "replicas", "config"},
+    "KafkaUser": {"authentication", "authorization"},
+    "ScaledObject": {
+        *("scaleTargetRef", "minReplicaCount", "maxReplicaCount", "cooldownPeriod", "advanced", "triggers"),
+    },
+    "TriggerAuthentication": {"env", "secretTargetRef"},
+    "ServiceMonitor": {"jobLabel", "selector", "endpoints"},
+    "PrometheusRule": {"groups"},
+}
+"""Kinds whose schemas are their operators', not Kubernetes's, and their fields that we set."""
+
+SCALED = ",".join(
+    [
+        *(f"services.{name}.autoscaling.enabled=true" for name in ("ingest", "gateway")),
+        *(f"services.{name}.keda.enabled=true" for name in ("routing", "dispatch", "media")),
+        *("services.gateway.autoscaling.sockets=1", "kafka.bootstrapServers=kafka.queues.svc:9092"),
+    ]
+)
+SCHEDULED = (
+    '{"priorityClassName":"high","nodeSelector":{"a":"b"},"podLabels":{"team":"x"},"podAnnotations":{"a/b":"c"},'
+    '"tolerations":[{"key":"a","operator":"Exists","effect":"NoExecute","tolerationSeconds":60}],'
+    '"affinity":{"nodeAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":[]}}}'
+)
+WAYS: dict[str, tuple[str, ...]] = {
+    **{values: (values,) for values in VALUE_SETS},
+    "alone": ("minimal", "--set", "defaults.replicas=1,topics.manage=none,ingress.enabled=false"),
+    "scaled": ("minimal", "--set", SCALED),
+    "watched": (
+        *("minimal", "--set", "monitoring.serviceMonitor.enabled=true,monitoring.alerts.enabled=true"),
+        *("--set", "monitoring.dashboards.enabled=true,image.pullSecrets={a,b}"),
+    ),
+    "numbers of the cluster": (
+        *("minimal", "--set", "podSecurity.runAsUser=null,podSecurity.runAsGroup=null,podSecurity.fsGroup=null"),
+    ),
+    "certificates": (
+        *(
+            "minimal",
+            "--set",
+            "kafka.securityProtocol=SSL,kafka.ca.secret=ca,kafka.certificate.secret=us,ca.secret=all",
+        ),
+        *("--set", "outbound.allowPrivateUrls=true,listenAddress=::,global.anything=x"),
+    ),
+    "passwords": (
+        *("minimal", "--set", "kafka.securityProtocol=SASL_PLAINTEXT,kafka.sasl.mechanism=PLAIN,kafka.sasl.username=u"),
+        *("--set", "ingress.tls=false,image.tag=2.0.0"),
+    ),
+    "scheduled": ("production", "--set-json", f"defaults={SCHEDULED}"),
+}
+"""The four sets of values, and more of them than anybody would want."""
 
 every_set = pytest.mark.parametrize("values", VALUE_SETS)
+every_way = pytest.mark.parametrize("way", WAYS)
 
 
 def test_the_contract_in_the_chart_is_written_from_the_code() -> None:
@@ -52,19 +106,45 @@ def test_helm_finds_nothing_to_say(values: str) -> None:
 
 
 @needs_helm
-@every_set
-def test_kubernetes_knows_every_field(values: str) -> None:
-    for found in rendered(values):
-        try:
-            kubernetes_validate.validate(found, KUBERNETES, strict=True)
-        except kubernetes_validate.SchemaNotFoundError:
-            assert found["kind"] in OF_OPERATORS
+@every_way
+@pytest.mark.parametrize("version", [OLDEST, KUBERNETES])
+def test_kubernetes_knows_every_field(way: str, version: str) -> None:
+    for found in rendered(*WAYS[way]):
+        if found["kind"] in OF_OPERATORS:
+            assert set(found["spec"]) <= OF_OPERATORS[found["kind"]]
+        else:
+            kubernetes_validate.validate(found, version, strict=True)
 
 
 @needs_helm
-@every_set
-def test_every_object_has_a_namespace_and_a_name_of_its_own(values: str) -> None:
-    objects = rendered(values)
+@every_way
+def test_there_are_only_objects_of_kinds_that_an_operator_may_make(way: str) -> None:
+    """No Secret, no right on the cluster, nothing that opens a port of a node or a balancer of the cloud."""
+    objects = rendered(*WAYS[way])
+    assert {found["kind"] for found in objects} <= KINDS | OF_OPERATORS.keys()
+    for service in of_kind(objects, "Service").values():
+        assert set(service["spec"]) == {"selector", "ports"}
+    for account in of_kind(objects, "ServiceAccount").values():
+        assert account["automountServiceAccountToken"] is False
+
+
+@needs_helm
+def test_the_longest_name_of_a_release_is_still_a_name() -> None:
+    release = "a-release-whose-name-is-as-long-as-helm-lets-it-be-53"
+    assert len(release) == 53
+    for values in VALUE_SETS:
+        objects = rendered(values, release=release)
+        own = [found for found in objects if found["kind"] not in OF_OPERATORS]
+        assert max(len(found["metadata"]["name"]) for found in own) <= 63
+        assert max(len(found["metadata"]["name"]) for found in objects) <= 253
+        labels = [value for found in objects for value in found["metadata"]["labels"].values()]
+        assert max(map(len, labels)) <= 63
+
+
+@needs_helm
+@every_way
+def test_every_object_has_a_namespace_and_a_name_of_its_own(way: str) -> None:
+    objects = rendered(*WAYS[way])
     names = [(found["kind"], found["metadata"]["name"]) for found in objects]
     assert len(names) == len(set(names))
     assert {found["metadata"]["namespace"] for found in objects} == {NAMESPACE}
@@ -72,17 +152,17 @@ def test_every_object_has_a_namespace_and_a_name_of_its_own(values: str) -> None
 
 
 @needs_helm
-@every_set
-def test_pods_may_do_nothing_that_they_need_not(values: str) -> None:
+@every_way
+def test_pods_may_do_nothing_that_they_need_not(way: str) -> None:
     """Pod Security Standards, level restricted, and a little more."""
-    found = pods(rendered(values))
+    found = pods(rendered(*WAYS[way]))
     assert len(found) >= len(SERVICES) + 1
     for name, pod in found.items():
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False, name
         assert spec["enableServiceLinks"] is False, name
         assert spec["securityContext"]["runAsNonRoot"] is True, name
-        assert spec["securityContext"]["runAsUser"] > 0, name
+        assert spec["securityContext"].get("runAsUser", 1) > 0, name
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}, name
         assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers"} & set(spec), name
         assert all(set(volume) - {"name"} <= {"emptyDir", "secret"} for volume in spec["volumes"]), name
@@ -98,14 +178,6 @@ def test_pods_may_do_nothing_that_they_need_not(values: str) -> None:
             assert "memory" in container["resources"]["limits"], name
             assert not any("hostPort" in port for port in container.get("ports", ())), name
             assert "command" not in container, name
-
-
-@needs_helm
-@every_set
-def test_no_secret_is_made_and_no_right_on_the_cluster_is_asked_for(values: str) -> None:
-    kinds = {found["kind"] for found in rendered(values)}
-    assert not kinds & {"Secret", "Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding", "Namespace"}
-    assert all(a["automountServiceAccountToken"] is False for a in of_kind(rendered(values), "ServiceAccount").values())
 
 
 @needs_helm
@@ -153,6 +225,7 @@ def test_each_service_survives_the_loss_of_a_node(values: str) -> None:
         assert keys == {"topology.kubernetes.io/zone", "kubernetes.io/hostname"}
         assert ("replicas" in deployment["spec"]) != (name in scaled), "two would set the number of replicas"
         assert deployment["spec"].get("replicas", 2) >= 2
+        assert budgets[name]["spec"]["maxUnavailable"] == 1, "also of a single replica: a node can be drained"
 
 
 @needs_helm
@@ -227,7 +300,7 @@ def test_a_new_chart_around_the_same_code_replaces_no_pod(values: str) -> None:
 
 @needs_helm
 @pytest.mark.parametrize(
-    "what", ["kafka.topicPrefix=x.", "topics.job.resources.limits.memory=256Mi", "image.tag=2.0.0"]
+    "what", ["kafka.topicPrefix=x.", "topics.job.resources.limits.memory=384Mi", "image.tag=2.0.0"]
 )
 def test_a_job_beside_the_others_is_a_new_one_when_its_pod_changes(what: str) -> None:
     """A Job's pod cannot be changed: the upgrade would be refused."""

@@ -11,6 +11,7 @@ import pytest
 from relaydesk.chart_contract import CALLS_OUT, CHART, OF_THE_CHART
 from relaydesk.services import SERVICES, settings_of
 from services.ingest.channels import KINDS
+from services.media.inspecting.program import ADDRESS_SPACE
 from services.snippets.files import MAX_FILE
 from shared.contracts.rights import PRINCIPALS, grants
 from shared.contracts.routes import ROUTES, STREAM
@@ -35,6 +36,9 @@ pytestmark = needs_helm
 every_set = pytest.mark.parametrize("values", VALUE_SETS)
 every_service = pytest.mark.parametrize("service", SERVICES)
 FILES = "/etc/relaydesk/"
+SOCKET, CONVERSATION = 15_000, 5_000
+"""Bytes: docs/sizing.md, and the settings of routing."""
+
 CLIENTS = ("shared.runtime.outbound_http", "shared.runtime.outbound_download")
 
 
@@ -335,3 +339,31 @@ def test_the_ingress_of_the_example_lets_the_largest_body_through() -> None:
     assert limit > max(MAX_FILE, *(kind.max_body for kind in KINDS.values()))
     heartbeat = settings_of("gateway").model_fields["gateway_stream_heartbeat_s"].default
     assert int(notes["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > heartbeat
+
+
+UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
+PROCESS = 200 << 20
+"""What a service has resident before it does anything, and half as much again."""
+
+
+@every_set
+def test_memory_is_enough_for_what_the_settings_allow(
+    values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """More than the limit would end the whole pod; a file that is checked can be made to take all that it may."""
+
+    def limit_and_settings(service: str) -> tuple[int, Any]:
+        pod = pod_of(values, service)
+        limit = pod["spec"]["containers"][0]["resources"]["limits"]["memory"]
+        with monkeypatch.context() as patch:
+            found = environment(rendered(values), pod, secret_values())
+            return int(limit[:-2]) * UNITS[limit[-2:]], load(patch, found, pod, tmp_path, settings_of(service))
+
+    limit, settings = limit_and_settings("media")
+    assert settings.media_workers >= 1, "the cores of the node are not the pod's"
+    assert limit >= PROCESS + settings.media_workers * ADDRESS_SPACE
+    limit, settings = limit_and_settings("gateway")
+    rings = settings.gateway_stream_ring * TOPICS["workspace.events"].partitions
+    assert limit >= PROCESS + rings + settings.gateway_stream_max_sockets * SOCKET
+    limit, settings = limit_and_settings("routing")
+    assert limit >= PROCESS + settings.routing_cached_conversations * CONVERSATION

@@ -239,7 +239,9 @@ async def test_nothing_is_lost_or_repeated_and_nobody_waits_for_long(cluster: Cl
             values = await metrics_of(pod)
             assert not {line for line, value in values.items() if line.partition("{")[0] in stays_zero() and value}
             memory, cpu = values["process_resident_memory_bytes"] / (1 << 20), values["process_cpu_seconds_total"]
-            log.info("%-9s resident %4.0f MiB, %5.1f s of CPU since its start", deployment.service, memory, cpu)
+            age = time.time() - values["process_start_time_seconds"]
+            used = f"{cpu:.1f} s of CPU in {age:.0f} s: {1000 * cpu / age:.0f} m"
+            log.info("%-9s resident %.0f MiB, %s", deployment.service, memory, used)
 
 
 async def metrics_of(pod: Pod) -> dict[str, float]:

@@ -65,6 +65,7 @@
   "RELAYDESK_JWT_CLAIM_WORKSPACE" $values.auth.claims.workspace
   "RELAYDESK_JWT_CLAIM_ROLE" $values.auth.claims.role
   "RELAYDESK_JWT_CLAIM_NAME" $values.auth.claims.name
+  "RELAYDESK_MEDIA_WORKERS" "1"
   "RELAYDESK_GATEWAY_STREAM_URL" (printf "%s://%s%s" (ternary "wss" "ws" $values.ingress.tls) $values.host .contract.streamPath)
   "RELAYDESK_GATEWAY_CONSOLE_ORIGINS" (regexFind "^https?://[^/]+" ($values.s3.publicEndpoint | default $values.s3.endpoint))
 }}
