@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from relaydesk.chart_contract import CALLS_OUT, CHART, OF_THE_CHART
 from relaydesk.services import SERVICES, settings_of
@@ -339,6 +340,17 @@ def test_the_ingress_of_the_example_lets_the_largest_body_through() -> None:
     assert limit > max(MAX_FILE, *(kind.max_body for kind in KINDS.values()))
     heartbeat = settings_of("gateway").model_fields["gateway_stream_heartbeat_s"].default
     assert int(notes["nginx.ingress.kubernetes.io/proxy-read-timeout"]) > heartbeat
+
+
+def test_the_page_of_sizes_shows_what_the_chart_asks_for() -> None:
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    asked = {name: of["resources"] for name, of in values["services"].items()}
+    asked |= {"commands": values["topics"]["job"]["resources"]}
+    page = (PROJECT / "docs" / "sizing.md").read_text()
+    for name, of in asked.items():
+        cells = (of["requests"]["cpu"], of["requests"]["memory"], of["limits"]["memory"])
+        wanted = re.escape(" | ".join(cells))
+        assert re.search(rf"^\| {name} \|[^|]*\|[^|]*\| {wanted} \|", page, re.MULTILINE), name
 
 
 UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}
