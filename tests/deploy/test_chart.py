@@ -124,6 +124,7 @@ def test_there_are_only_objects_of_kinds_that_an_operator_may_make(way: str) -> 
     assert {found["kind"] for found in objects} <= KINDS | OF_OPERATORS.keys()
     for service in of_kind(objects, "Service").values():
         assert set(service["spec"]) == {"selector", "ports"}
+        assert all(set(port) == {"name", "port", "targetPort", "protocol"} for port in service["spec"]["ports"])
     for account in of_kind(objects, "ServiceAccount").values():
         assert account["automountServiceAccountToken"] is False
 
