@@ -41,6 +41,7 @@ from shared.runtime.s3 import MinioStore
 from shared.runtime.secrets import SecretBox
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "dispatch"
 TOPICS = (
@@ -63,7 +64,8 @@ def kinds(parts: "Parts") -> dict[str, Kind]:
 
 def build(settings: DispatchSettings, channel_kinds: Kinds = kinds) -> Service:
     health, metrics = Health(), Metrics()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     parts = Parts(settings, messaging, mongo, metrics, channel_kinds)
@@ -82,7 +84,7 @@ def build(settings: DispatchSettings, channel_kinds: Kinds = kinds) -> Service:
         settings=settings,
         health=health,
         metrics=metrics,
-        components=[TopicGate(messaging, TOPICS), mongo, *parts.components],
+        components=[tracing, TopicGate(messaging, TOPICS), mongo, *parts.components],
         http=parts.http,
         http_port=settings.dispatch_http_port,
         probe_port=settings.dispatch_probe_port,
@@ -164,6 +166,7 @@ class Parts:
             http=lambda gate: GatedHttp(self._client, bounds, gate),
             clock=self.clock,
             jitter=random.random,
+            tracing=self._messaging.tracing,
         )
         owner = f"{self.settings.instance}-{uuid.uuid4().hex}"
         return self._run(self.lanes, Sender(desk, owner, self.settings.timing, self.metrics))
@@ -181,6 +184,7 @@ class Parts:
             kinds=bots,
             channel=self._channels.get,
             clock=self.clock,
+            tracing=self._messaging.tracing,
         )
         return self._run(self.bot_lanes, Asker(desk, self.settings.dispatch_bot_deadline_s, self.metrics))
 
@@ -202,4 +206,4 @@ class Parts:
         self._token_keys = KeySource(self.settings)
         self._members = RemoteMembers(self.settings.gateway_url)
         access = Access(Verifier(self.settings, self._token_keys), self._members)
-        return build_api(self._deliveries, self._interventions, access, self.metrics)
+        return build_api(self._deliveries, self._interventions, access, self.metrics, self._messaging.tracing)

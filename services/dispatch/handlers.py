@@ -112,7 +112,7 @@ def read(record: Record, decode: Callable[[bytes], T]) -> T:
 def _delivery(record: Record, item: DeliverMessage, now: datetime) -> Delivery:
     if item.message_id != message_id(item.conversation_id, item.seq):
         raise Poison("MISMATCH", "message_id is not made of conversation_id and seq", record)
-    return Delivery(item, record.partition, inserted_at=now, next_at=now)
+    return Delivery(item, record.partition, inserted_at=now, next_at=now, trace=record.trace)
 
 
 def _fences(items: Iterable[BotFence]) -> dict[str, int]:

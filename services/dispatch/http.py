@@ -16,6 +16,7 @@ from shared.contracts.shape import Uuid
 from shared.contracts.times import to_timestamp
 from shared.runtime.http import Access, Caller, Limit, Problem, api, route
 from shared.runtime.metrics import Metrics
+from shared.runtime.tracing import OFF, Tracing
 
 _WHY = {
     "DELIVERY_ENDED": "It was sent, failed or is unknown: an end is final. Send the message again.",
@@ -45,8 +46,10 @@ class Page(BaseModel):
     next: str | None
 
 
-def build_api(book: DeliveryBook, interventions: Interventions, access: Access, metrics: Metrics) -> FastAPI:
-    app = api("dispatch", access, metrics)
+def build_api(
+    book: DeliveryBook, interventions: Interventions, access: Access, metrics: Metrics, tracing: Tracing = OFF
+) -> FastAPI:
+    app = api("dispatch", access, metrics, tracing)
 
     @route(app, "GET", "/v1/deliveries")
     async def deliveries(

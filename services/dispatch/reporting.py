@@ -5,6 +5,7 @@ from services.dispatch.core.delivery import Delivery, report
 from shared.contracts.topics import CHANNEL_INBOUND
 from shared.contracts.wire import encode
 from shared.runtime.records import Outgoing
+from shared.runtime.traced_records import carrying
 
 
 def told_of(after: Delivery, channel: Channel | None) -> Outgoing | None:
@@ -12,4 +13,5 @@ def told_of(after: Delivery, channel: Channel | None) -> Outgoing | None:
     if after.end is None:
         return None
     record = report(after, channel.bot.kind if channel and channel.bot else None)
-    return Outgoing(CHANNEL_INBOUND, after.lane, encode(record), (("type", record.type.encode()),))
+    told = Outgoing(CHANNEL_INBOUND, after.lane, encode(record), (("type", record.type.encode()),))
+    return carrying(told, after.trace)

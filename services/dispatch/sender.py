@@ -24,6 +24,7 @@ from shared.runtime.clock import Clock
 from shared.runtime.faults import Fenced, Transient
 from shared.runtime.metrics import Metrics
 from shared.runtime.outbound_http import Gate
+from shared.runtime.tracing import OFF, Attributes, Tracing, resumed
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -42,6 +43,7 @@ class Desk:
     http: Callable[[Gate], Http]
     clock: Clock
     jitter: Callable[[], float]
+    tracing: Tracing = OFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,10 @@ class Sender:
     async def _attempt(self, claimed: Delivery, channel: Channel, moment: "Moment") -> datetime:
         """From the claim to the outcome; when the lane wants its next turn."""
         try:
-            outcome = await self._hand_over(claimed, channel, moment.lane)
+            with resumed(self._desk.tracing, claimed.trace, f"deliver {channel.kind}", _attributes(claimed)) as span:
+                outcome = await self._hand_over(claimed, channel, moment.lane)
+                if span is not None:
+                    span.note({"relaydesk.outcome": type(outcome).__name__.lower()})
         except (Fenced, Transient) as error:
             log.info("an attempt was put off", delivery=claimed.ident, reason=str(error))
             again = self._desk.clock.now() + timedelta(seconds=LOOK_AGAIN_S)
@@ -153,3 +158,13 @@ def _seen(head: Delivery, channel: Channel | None, kind: Kind | None) -> Channel
     if channel.deleted or channel.workspace != head.record.workspace:
         return "gone"
     return "unsupported" if kind is None else "ready"
+
+
+def _attributes(claimed: Delivery) -> Attributes:
+    record = claimed.record
+    return {
+        "relaydesk.workspace": record.workspace,
+        "relaydesk.conversation_id": record.conversation_id,
+        "relaydesk.message_id": record.message_id,
+        "relaydesk.attempt": claimed.attempt,
+    }

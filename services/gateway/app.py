@@ -45,6 +45,7 @@ from shared.runtime.records import Partition
 from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "gateway"
 MEDIA = "media"
@@ -63,7 +64,8 @@ TOPICS = (
 
 def build(settings: GatewaySettings) -> Service:
     metrics, health = Metrics(), Health()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     mongo = Mongo(settings.mongo, settings.database, settings.mongo_driver, metrics, settings.instance)
     parts = _Parts(settings, metrics, messaging, mongo)
     _watch(health, messaging, mongo, parts)
@@ -73,7 +75,7 @@ def build(settings: GatewaySettings) -> Service:
         health=health,
         metrics=metrics,
         drains=[parts.stream.drain],
-        components=parts.components(TopicGate(messaging, TOPICS)),
+        components=[tracing, *parts.components(TopicGate(messaging, TOPICS))],
         http=parts.http(),
         http_port=settings.gateway_http_port,
         probe_port=settings.gateway_probe_port,
@@ -98,6 +100,7 @@ class _Parts:
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics, messaging: Messaging, mongo: Mongo) -> None:
         self._settings, self._metrics, self._mongo = settings, metrics, mongo
+        self._tracing = messaging.tracing
         self._model = mongo.beside(settings.read_model)
         self._clock = SystemClock()
         self._producer = messaging.producer()
@@ -131,7 +134,7 @@ class _Parts:
 
     def http(self) -> FastAPI:
         settings = self._settings
-        app = api(NAME, Access(Verifier(settings, self._keys), self._directory), self._metrics)
+        app = api(NAME, Access(Verifier(settings, self._keys), self._directory), self._metrics, self._tracing)
         gateway = self._gateway()
         for kind in (ConversationRoutes, CommandRoutes, ContactRoutes, MarkRoutes, MemberRoutes, StreamRoutes):
             kind(gateway).add(app)

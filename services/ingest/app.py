@@ -27,12 +27,12 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.outbound_url import OutboundPolicy, UrlNotAllowed
 from shared.runtime.outbox import Outbox
-from shared.runtime.producer import Producer
 from shared.runtime.regularly import Regularly
 from shared.runtime.secrets import SecretBox
 from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "ingest"
 RESEAL_S = 60.0
@@ -40,12 +40,13 @@ RESEAL_S = 60.0
 
 def build(settings: IngestSettings) -> Service:
     metrics, health = Metrics(), Health()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     gate = TopicGate(messaging, (topics.CHANNEL_INBOUND, topics.CHANNELS, topics.META))
     incarnations = messaging.incarnations()
-    parts = _Parts(settings, metrics, messaging.producer(), mongo, incarnations)
+    parts = _Parts(settings, metrics, messaging, mongo, incarnations)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.alive_while("incarnations", incarnations.progress)
@@ -54,7 +55,7 @@ def build(settings: IngestSettings) -> Service:
         settings=settings,
         health=health,
         metrics=metrics,
-        components=[gate, mongo, *parts.components],
+        components=[tracing, gate, mongo, *parts.components],
         http=parts.http(),
         http_port=settings.ingest_http_port,
         probe_port=settings.ingest_probe_port,
@@ -68,17 +69,18 @@ class _Parts:
         self,
         settings: IngestSettings,
         metrics: Metrics,
-        producer: Producer,
+        messaging: Messaging,
         mongo: Mongo,
         incarnations: Incarnations,
     ) -> None:
         self._settings = settings
         self._metrics = metrics
-        self._producer = producer
+        self._producer = messaging.producer()
+        self._tracing = messaging.tracing
         self._clock = SystemClock()
         self._box = SecretBox(settings.secrets_key, settings.secrets_key_previous)
         self._store = ChannelStore(mongo)
-        self._outbox = Outbox(mongo.db, producer, [CHANNELS], metrics)
+        self._outbox = Outbox(mongo.db, self._producer, [CHANNELS], metrics)
         self._lookup = ChannelLookup(self._store, self._box.open, self._clock, settings.ingest_channel_cache_s)
         self._dispatch = ServiceClient(settings.dispatch_url, "dispatch")
         self._members = RemoteMembers(settings.gateway_url)
@@ -92,7 +94,7 @@ class _Parts:
             self._members,
             self._dispatch,
             self._store,
-            producer,
+            self._producer,
             self._outbox,
             incarnations,
             announcing,
@@ -100,7 +102,8 @@ class _Parts:
         )
 
     def http(self) -> ASGIApp:
-        app = api(NAME, Access(Verifier(self._settings, self._token_keys), self._members), self._metrics)
+        access = Access(Verifier(self._settings, self._token_keys), self._members)
+        app = api(NAME, access, self._metrics, self._tracing)
         doorkeeper = self._doorkeeper()
         inbound_routes(app, doorkeeper, self._intake(doorkeeper))
         channel_routes(app, self._registry(), DispatchDeliveries(self._dispatch))

@@ -28,6 +28,7 @@ from shared.runtime.s3 import MinioStore
 from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "media"
 TOPICS = (
@@ -40,7 +41,8 @@ TOPICS = (
 
 def build(settings: MediaSettings) -> Service:
     metrics, health, clock = Metrics(), Health(), SystemClock()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     objects, producer = MinioStore(settings), messaging.producer()
@@ -55,7 +57,7 @@ def build(settings: MediaSettings) -> Service:
     fetches = Worker("fetches", store, fetching, clock, metrics, _crew(settings, settings.media_fetchers))
     sweeper = Sweeper(store, objects, keeper, clock, metrics)
     jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, uploads, fetches, clock), producer)
-    app = api(NAME, Access(Verifier(settings, keys), members), metrics)
+    app = api(NAME, Access(Verifier(settings, keys), members), metrics, tracing)
     gateway = ServiceClient(settings.gateway_url, "gateway")
     MediaRoutes(store, Uploading(store, objects, clock, gateway), objects, clock).add(app)
     health.ready_when_reachable("kafka", messaging)
@@ -66,6 +68,7 @@ def build(settings: MediaSettings) -> Service:
     health.alive_while("fetches", fetches.progress)
     health.alive_while("sweeper", sweeper.progress)
     engines: list[Component] = [
+        tracing,
         keys,
         members,
         gateway,

@@ -23,6 +23,7 @@ from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "routing"
 OUTPUTS = (WORKSPACE_EVENTS, CHANNEL_OUTBOUND, BOT_REQUESTS, MEDIA_JOBS, CONTACTS)
@@ -31,7 +32,8 @@ TOPICS_USED = (*ROUTING_INPUTS, *OUTPUTS, META, *(dead_letter_name(topic) for to
 
 def build(settings: RoutingSettings) -> Service:
     health, metrics = Health(), Metrics()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     store, producer, incarnations = Store(mongo), messaging.producer(), messaging.incarnations()
@@ -50,8 +52,8 @@ def build(settings: RoutingSettings) -> Service:
         settings,
         health,
         metrics,
-        [TopicGate(messaging, TOPICS_USED), mongo, store, producer, incarnations, group],
-        http=api(NAME, None, metrics),
+        [tracing, TopicGate(messaging, TOPICS_USED), mongo, store, producer, incarnations, group],
+        http=api(NAME, None, metrics, tracing),
         http_port=settings.routing_http_port,
         probe_port=settings.routing_probe_port,
     )

@@ -16,6 +16,7 @@ from shared.contracts.commands import CommandRecord
 from shared.contracts.topics import CHANNEL_OUTBOUND, MAX_RECORD_BYTES, WORKSPACE_EVENTS
 from shared.runtime.faults import Poison
 from shared.runtime.records import Outgoing, Record
+from shared.runtime.traced_records import carrying
 
 MIB = 1024 * 1024
 PENDING_LIMIT = 4 * MIB
@@ -199,6 +200,7 @@ class _Fold:
     def _entries(self, arrival: Arrival, decision: Decision) -> list[Entry]:
         records = [outgoing.of_effect(effect) for effect in decision.effects]
         records += [outgoing.of_event(event) for event in decision.events]
+        records = [carrying(record, arrival.record.trace) for record in records]
         source, offset, at = arrival.source, arrival.record.offset, self.ground.now_ms
         return [Entry(source, offset, at, record) for record in records]
 

@@ -20,6 +20,7 @@ from shared.runtime.mongo import Mongo
 from shared.runtime.outbox import Outbox
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
+from shared.runtime.tracing import tracing_of
 
 NAME = "snippets"
 TOPICS = (topics.CONTACTS, topics.dead_letter_name(topics.CONTACTS), topics.WORKSPACE_EVENTS)
@@ -27,14 +28,15 @@ TOPICS = (topics.CONTACTS, topics.dead_letter_name(topics.CONTACTS), topics.WORK
 
 def build(settings: SnippetsSettings) -> Service:
     metrics, health, clock = Metrics(), Health(), SystemClock()
-    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal)
+    tracing = tracing_of(NAME, settings, metrics)
+    messaging = Messaging(settings, NAME, settings.instance, metrics, health.fatal, tracing)
     database = f"{settings.mongo_prefix}_{NAME}"
     mongo = Mongo(settings.mongo, database, settings.mongo_driver, metrics, settings.instance)
     producer, keys, members = messaging.producer(), KeySource(settings), RemoteMembers(settings.gateway_url)
     outbox = Outbox(mongo.db, producer, [SNIPPETS], metrics)
     store, contacts = SnippetStore(mongo, outbox), ContactCopy(mongo)
     copying = messaging.group(NAME, [topics.CONTACTS], contacts, producer)
-    app = api(NAME, Access(Verifier(settings, keys), members), metrics)
+    app = api(NAME, Access(Verifier(settings, keys), members), metrics, tracing)
     FileRoutes(store, Importer(store), clock).add(app)  # before the paths that end in an id
     SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock, metrics).add(app)
     health.ready_when_reachable("kafka", messaging)
@@ -45,7 +47,7 @@ def build(settings: SnippetsSettings) -> Service:
         settings=settings,
         health=health,
         metrics=metrics,
-        components=[keys, members, TopicGate(messaging, TOPICS), mongo, store, producer, outbox, copying],
+        components=[tracing, keys, members, TopicGate(messaging, TOPICS), mongo, store, producer, outbox, copying],
         http=app,
         http_port=settings.snippets_http_port,
         probe_port=settings.snippets_probe_port,

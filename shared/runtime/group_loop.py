@@ -29,6 +29,7 @@ from shared.runtime.prefetch import one_round_ahead
 from shared.runtime.rebalance import Rebalance, Tenancy
 from shared.runtime.records import Partition
 from shared.runtime.retry_policy import RetryPolicy
+from shared.runtime.traced_records import Processing
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
@@ -77,6 +78,7 @@ class GroupLoop:
         self.runner = BatchRunner(handler, options.retry, letters, self.meter)
         self.tenancy = Tenancy(handler, self.die)
         self.rebalance = Rebalance(messaging, self.holdings, self.tenancy, self.runner.interrupt, options.revoke_wait_s)
+        self._processing = Processing(messaging.tracing, group)
         self._errors = FinalErrors()
         self._consumer: AIOKafkaConsumer | None = None
         self._taken: frozenset[Partition] | None = None
@@ -178,7 +180,8 @@ class GroupLoop:
         offsets = batch.next_offsets()
         if self._consumer is None or not offsets.keys() <= self.holdings.owned:
             return  # revoked since the poll; nothing was committed, so the new owner reads it
-        await self.runner.run(batch)
+        with self._processing.of(batch) as traced:
+            await self.runner.run(traced)
         self.holdings.handled(offsets)
         self.holdings.written.update(batch.written())
         await self._commit(self._consumer, offsets)

@@ -19,6 +19,8 @@ from shared.runtime.json_body import limited_body, parse_json
 from shared.runtime.metrics import Metrics
 from shared.runtime.openapi import describe
 from shared.runtime.problems import Problem, not_found, unavailable
+from shared.runtime.traced_requests import TracedRequests
+from shared.runtime.tracing import OFF, Tracing
 
 DEFAULT_MAX_BODY = 1 << 20
 MAX_LIMIT = 200
@@ -45,13 +47,14 @@ class Access:
         return principal
 
 
-def api(service: str, access: Access | None, metrics: Metrics) -> FastAPI:
+def api(service: str, access: Access | None, metrics: Metrics, tracing: Tracing = OFF) -> FastAPI:
     """An application whose every answer >= 400 is a problem. `access` may be None where no route has roles."""
     app = FastAPI(title=f"Relaydesk {service}", docs_url=None, redoc_url=None, redirect_slashes=False)
     app.router.route_class = _DeclaredRoute
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.state.service, app.state.access, app.state.direct = service, access, {}
-    app.add_middleware(Boundary, service=service, metrics=metrics, direct=app.state.direct)
+    traced = TracedRequests(tracing)
+    app.add_middleware(Boundary, service=service, metrics=metrics, direct=app.state.direct, traced=traced)
     app.add_exception_handler(HTTPException, _framework_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     return app

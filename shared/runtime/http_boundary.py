@@ -21,6 +21,8 @@ from shared.runtime.engine_errors import is_away
 from shared.runtime.json_body import limited_body
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import CONTENT_TYPE, Problem, not_found, unavailable
+from shared.runtime.traced_requests import TracedRequests
+from shared.runtime.tracing import within
 
 _log = structlog.stdlib.get_logger(__name__)
 _ODD = re.compile(r"[\x00-\x1f\x7f\ufffd]")
@@ -51,11 +53,14 @@ def answer(problem: Problem) -> Response:
 class Boundary:
     """Middleware. An exception that nobody expected is logged once, with its trace; the 500 does not show its text."""
 
-    def __init__(self, app: ASGIApp, service: str, metrics: Metrics, direct: DirectRoutes) -> None:
+    def __init__(
+        self, app: ASGIApp, service: str, metrics: Metrics, direct: DirectRoutes, traced: TracedRequests
+    ) -> None:
         self._app = app
         self._service = service
         self._metrics = metrics
         self._direct = direct
+        self._traced = traced
         self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,7 +70,13 @@ class Boundary:
         exchange = _Exchange(send, _request_id(scope))
         begun = time.perf_counter()
         with structlog.contextvars.bound_contextvars(service=self._service, request_id=exchange.request_id):
-            await self._answered(scope, receive, exchange)
+            span = self._traced.begun(scope, method_of(scope))
+            if span is None:
+                await self._answered(scope, receive, exchange)
+            else:
+                with within(span):
+                    await self._answered(scope, receive, exchange)
+                    self._traced.answered(span, scope, method_of(scope), exchange.status)
         self._count(scope, exchange.status, time.perf_counter() - begun)
 
     async def _answered(self, scope: Scope, receive: Receive, exchange: "_Exchange") -> None:
@@ -90,7 +101,7 @@ class Boundary:
             await answer(_problem_of(error, exchange.request_id))(scope, receive, exchange.send)
 
     def _count(self, scope: Scope, status: int, seconds: float) -> None:
-        method, route = _method(scope), scope.get("state", {}).get("route", "none")
+        method, route = method_of(scope), scope.get("state", {}).get("route", "none")
         if (counted := self._counted.get((method, route, status))) is None:
             counter = self._metrics.counter("http_requests", method=method, route=route, status=str(status))
             counted = counter, self._metrics.histogram("http_seconds", method=method, route=route)
@@ -130,6 +141,6 @@ def _request_id(scope: Scope) -> str:
     return given.decode() if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(128):032x}"
 
 
-def _method(scope: Scope) -> str:
-    """Bounded, because it becomes a metric label: anybody can send any method."""
+def method_of(scope: Scope) -> str:
+    """Bounded, because it becomes a metric label and a span's name: anybody can send any method."""
     return scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE") else "other"

@@ -31,6 +31,7 @@ from shared.runtime.records import Partition, Record
 from shared.runtime.settings import KafkaSettings
 from shared.runtime.table import OnChange, Table
 from shared.runtime.tail import OnRecords, Start, Tail
+from shared.runtime.tracing import OFF, Tracing
 
 # A JoinGroup is answered only when every member has come or the rebalance timeout has passed, and aiokafka gives it the
 # same timeout as any request: the order must be  wait for the batch in flight < rebalance < request.
@@ -50,7 +51,15 @@ class Messaging:
     `name` and `instance` identify this process to its groups: its next start takes its partitions over at once.
     """
 
-    def __init__(self, settings: KafkaSettings, name: str, instance: str, metrics: Metrics, on_fatal: OnFatal) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        name: str,
+        instance: str,
+        metrics: Metrics,
+        on_fatal: OnFatal,
+        tracing: Tracing = OFF,
+    ) -> None:
         self._servers = settings.kafka
         self._access = KafkaAccess(settings)
         self._leaves = settings.kafka_leave_on_stop
@@ -60,6 +69,7 @@ class Messaging:
         self._connection = self._access.of_clients(self.client_id)
         self.metrics = metrics
         self.on_fatal = on_fatal
+        self.tracing = tracing
 
     # names
 

@@ -46,6 +46,8 @@ CounterName = Literal[
     "stream_refused",
     "stream_dismissed",
     "snippets_rendered",
+    "spans_exported",
+    "spans_dropped",
 ]
 GaugeName = Literal[
     "consumer_lag",
@@ -126,6 +128,10 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "stream_refused": Declared("Upgrades refused, by error code", ("code",)),
     "stream_dismissed": Declared("Sockets that we closed, by close code (alert on many 4008)", ("code",)),
     "snippets_rendered": Declared("Snippets rendered for a contact: ok, or with missing values", ("outcome",)),
+    "spans_exported": Declared("Spans of traces that the collector took"),
+    "spans_dropped": Declared(
+        "Spans given up: too many waited (full), or the collector did not take them (collector)", ("reason",)
+    ),
 }
 GAUGES: Mapping[GaugeName, Declared] = {
     "consumer_lag": Declared("Records behind the end of the partition", ("group", "topic", "partition")),

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import aiohttp
 
 from shared.runtime.outbound_url import OutboundPolicy, UrlNotAllowed
+from shared.runtime.traced_requests import called, calling
+from shared.runtime.tracing import TRACEPARENT, current
 
 Gate = Callable[[], Awaitable[None]]
 """Awaited when the connection stands (TLS included) and nothing of the request is written. Raise: nothing will be."""
@@ -80,7 +82,18 @@ class OutboundHttp:
     async def post(
         self, url: str, headers: Mapping[str, str], body: bytes, bounds: Bounds, gate: Gate = always_open
     ) -> Answer:
-        """One POST. Raises NotBegun, Unanswered, or what the gate raised; blocks until the deadline at most."""
+        """One POST. Raises NotBegun, Unanswered, or what the gate raised; blocks until the deadline at most. Within a
+        span it is a part of its trace, and says so to whom it goes."""
+        parent = current()
+        if parent is None:
+            return await self._post(url, headers, body, bounds, gate)
+        with calling(parent, url) as span:
+            joined = {**headers, TRACEPARENT: span.traceparent.decode()}
+            answer = await self._post(url, joined, body, bounds, gate)
+            called(span, answer.status)
+        return answer
+
+    async def _post(self, url: str, headers: Mapping[str, str], body: bytes, bounds: Bounds, gate: Gate) -> Answer:
         until = asyncio.get_running_loop().time() + bounds.deadline_s
         response = await self._begin(url, headers, body, bounds, _Passage(gate), until)
         content, complete = await _read(response, bounds.answer_bytes, until)

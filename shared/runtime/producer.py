@@ -22,6 +22,8 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder
 from shared.contracts.topics import MAX_RECORD_BYTES
 from shared.runtime.faults import Fatal, Transient
 from shared.runtime.records import Letter, Outgoing
+from shared.runtime.traced_records import sending
+from shared.runtime.tracing import current
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
@@ -89,11 +91,19 @@ class Producer:
             await asyncio.wait([stopping], timeout=1.0)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """Return when all are acknowledged. Blocks up to the deadline.
+        """Return when all are acknowledged. Blocks up to the deadline. Within a span the records carry its trace.
 
         Raises Transient when it is not known in time whether they are stored (they may still arrive: publish the same
         again), Fatal when the producer is of no use any more, ValueError for a record over 2 MiB (nothing was sent).
         """
+        span = current()
+        if span is None:
+            await self._publish(records)
+            return
+        with sending(span, records) as traced:
+            await self._publish(traced)
+
+    async def _publish(self, records: Sequence[Outgoing]) -> None:
         await self._send([Letter(r.topic, r.key.encode(), r.value, r.headers) for r in records], MAX_RECORD_BYTES)
 
     async def forward(self, letters: Sequence[Letter]) -> None:

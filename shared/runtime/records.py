@@ -9,7 +9,10 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as read; a tombstone's `value` is None; `timestamp_ms` is the producer's clock, in Unix ms."""
+    """One record as read; a tombstone's `value` is None; `timestamp_ms` is the producer's clock, in Unix ms.
+
+    `trace`: the header `traceparent` of what follows from it; None unless its group has a span for it.
+    """
 
     topic: str
     partition: int
@@ -18,6 +21,7 @@ class Record:
     value: bytes | None
     headers: Mapping[str, bytes]
     timestamp_ms: int
+    trace: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ Nothing else reads the environment. `RELAYDESK_TEST_*` and `RELAYDESK_INFO` belo
 import base64
 import binascii
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -45,6 +46,25 @@ def _is_key(secret: SecretStr) -> SecretStr:
         size = 0
     if size != 32:
         raise ValueError("expected 32 bytes in base64; make one with `openssl rand -base64 32`")
+    return secret
+
+
+def _is_whole(url: str) -> str:
+    if not urlsplit(url).path:
+        raise ValueError("expected the whole address, such as http://127.0.0.1:4318/v1/traces")
+    return url
+
+
+def header_pairs(text: str) -> list[tuple[str, str]]:
+    """`name=value,name=value` as HTTP headers. ValueError, without the text."""
+    pairs = [item.partition("=") for item in text.split(",")]
+    if not all(re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name.strip()) and value for name, _, value in pairs):
+        raise ValueError("expected headers such as name=value,other=value")
+    return [(name.strip(), value.strip()) for name, _, value in pairs]
+
+
+def _are_headers(secret: SecretStr) -> SecretStr:
+    header_pairs(secret.get_secret_value())
     return secret
 
 
@@ -126,7 +146,18 @@ class MongoSettings(EnvironmentSettings):
     mongo_driver: Literal["motor", "pymongo"] = "motor"
 
 
-class Settings(KafkaSettings, MongoSettings):
+class TracesSettings(EnvironmentSettings):
+    """Traces are off unless `traces_endpoint` names a collector that speaks OTLP over HTTP, by the whole address with
+    its path (docs/operations.md, "Traces"). `traces_sample`: the share of requests that begin a trace, 0 to 1.
+    `traces_headers`: for the collector, such as a token: `name=value,name=value`.
+    """
+
+    traces_endpoint: Annotated[HttpUrl, AfterValidator(_is_whole)] | None = None
+    traces_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
+    traces_headers: Annotated[SecretStr, AfterValidator(_are_headers)] | None = None
+
+
+class Settings(KafkaSettings, MongoSettings, TracesSettings):
     """What every service has. `host`: the address to listen on; `drain_s`: seconds between unready and closing."""
 
     host: str = "127.0.0.1"

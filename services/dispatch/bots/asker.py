@@ -23,6 +23,8 @@ from shared.contracts.wire import encode
 from shared.runtime.clock import Clock
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Outgoing
+from shared.runtime.traced_records import carrying
+from shared.runtime.tracing import OFF, Attributes, Tracing, resumed
 
 log = structlog.stdlib.get_logger(__name__)
 
@@ -40,6 +42,7 @@ class BotDesk:
     kinds: Mapping[str, Bot]
     channel: Callable[[str], Channel | None]
     clock: Clock
+    tracing: Tracing = OFF
 
 
 class Asker:
@@ -108,8 +111,9 @@ class Asker:
 
     async def _asked(self, bot: Bot, head: Request, channel: Channel, deadline_s: float) -> Answer:
         try:
-            async with asyncio.timeout(deadline_s):
-                return await bot.ask(head, channel, deadline_s)
+            with resumed(self._desk.tracing, head.trace, "ask bot", _attributes(head)):
+                async with asyncio.timeout(deadline_s):
+                    return await bot.ask(head, channel, deadline_s)
         except TimeoutError:
             return Broken("NO_ANSWER")
         except Exception:
@@ -120,7 +124,8 @@ class Asker:
         now = self._desk.clock.now()
         said = command(head, answer, now)
         outcome = "answered" if isinstance(answer, Answered) else answer.reason
-        told = Outgoing(CONVERSATION_COMMANDS, head.lane, encode(said), (("type", said.type.encode()),))
+        record = Outgoing(CONVERSATION_COMMANDS, head.lane, encode(said), (("type", said.type.encode()),))
+        told = carrying(record, head.trace)
         await insist(lambda: self._desk.store.end(head, outcome, now, told), head.ident)
         self._count(outcome)
         await publish(self._desk.reports, head.ident, told)
@@ -128,3 +133,13 @@ class Asker:
     def _count(self, outcome: str) -> None:
         """HTTP statuses are many; a metric's labels are few."""
         self._metrics.counter("bot_requests_ended", outcome="HTTP" if outcome.startswith("HTTP_") else outcome).inc()
+
+
+def _attributes(head: Request) -> Attributes:
+    record = head.record
+    return {
+        "relaydesk.workspace": record.workspace,
+        "relaydesk.conversation_id": record.conversation_id,
+        "relaydesk.message_id": record.message.id,
+        "relaydesk.bot_epoch": record.epoch,
+    }

@@ -20,10 +20,14 @@ class RequestIntake:
         return await self._store.load(partitions)
 
     async def add(self, records: Sequence[Record]) -> Sequence[Taken]:
-        requests = [(record, Request(read(record, decode_bot_request), record.partition)) for record in records]
+        requests = [(record, _request(record)) for record in records]
         now = self._clock.now()
         await self._store.add([(request, now) for _, request in requests])
         return [
             Filled(request.lane, (record.topic, record.partition), request.record.channel_id)
             for record, request in requests
         ]
+
+
+def _request(record: Record) -> Request:
+    return Request(read(record, decode_bot_request), record.partition, record.trace)

@@ -14,10 +14,11 @@ BOT = Actor(kind="bot", id=None, name="bot")
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question to a bot as it is kept until it is answered."""
+    """A question to a bot as it is kept until it is answered. `trace`: the header that its answer carries on."""
 
     record: BotRequest
     partition: int
+    trace: bytes | None = None
 
     @property
     def ident(self) -> str:

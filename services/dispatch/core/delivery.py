@@ -43,7 +43,8 @@ class Delivery:
     """`attempt`: how many have begun; `next_at`: the earliest time of the next. `claim` is set while attempting.
 
     `trouble`: why the latest attempt was none, for people. `patience_from`: how many attempts had begun when a member
-    last asked for a retry: the backoff counts from there. `nudged_at`: when one last retried or cancelled it.
+    last asked for a retry: the backoff counts from there. `nudged_at`: when one last retried or cancelled it. `trace`:
+    the header that its report carries on; None: it is of no trace.
     """
 
     record: DeliverMessage
@@ -56,6 +57,7 @@ class Delivery:
     trouble: str | None = None
     patience_from: int = 0
     nudged_at: datetime | None = None
+    trace: bytes | None = None
 
     @property
     def ident(self) -> str:

@@ -99,6 +99,7 @@ def _document(delivery: Delivery) -> Document:
         "channel_id": record.channel_id,
         "record": encode(record),
         "inserted_at": delivery.inserted_at,
+        **({"trace": delivery.trace} if delivery.trace else {}),
         **_changing(delivery),
     }
 
@@ -141,4 +142,5 @@ def _delivery(document: Document) -> Delivery:
         trouble=document["trouble"],
         patience_from=document.get("patience_from", 0),
         nudged_at=document.get("nudged_at"),
+        trace=document.get("trace"),
     )

@@ -35,7 +35,7 @@ class MongoRequests:
 
     async def head(self, lane: str, partition: int) -> Request | None:
         found = await self._entries.head(lane, partition)
-        return Request(decode_as(BotRequest, found["record"]), partition) if found else None
+        return Request(decode_as(BotRequest, found["record"]), partition, found.get("trace")) if found else None
 
     async def end(self, request: Request, outcome: str, at: datetime, told: Outgoing | None) -> bool:
         pending = {"pending": pending_entries([told], at)} if told else {}
@@ -55,4 +55,5 @@ def _document(request: Request, at: datetime) -> Document:
         "record": encode(record),
         "next_at": at,
         "open": True,
+        **({"trace": request.trace} if request.trace else {}),
     }

@@ -20,14 +20,19 @@ from shared.runtime.faults import Fatal
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import partition_for
 from shared.runtime.records import Record
+from shared.runtime.traced_records import received
+from shared.runtime.tracing import OFF, Tracing
 
 JOIN_SHARE = 6
 """So many times as long as a delivery took may the next one wait: at most a seventh of the time goes into writing."""
 
 
 class Hub:
-    def __init__(self, intake: Intake, settings: StreamSettings, metrics: Metrics, clock: Clock) -> None:
+    def __init__(
+        self, intake: Intake, settings: StreamSettings, metrics: Metrics, clock: Clock, tracing: Tracing = OFF
+    ) -> None:
         self._intake, self._settings, self._metrics, self._clock = intake, settings, metrics, clock
+        self._tracing = tracing
         self._rings: dict[int, Ring] = {}
         self._repeats: dict[int, Repeats] = {}
         self._rooms: dict[str, Room] = {}
@@ -66,13 +71,19 @@ class Hub:
             entry = self._remember(record)
             if entry is not None:
                 batch[entry.workspace].append(entry)
-                if entry.workspace in self._rooms and (begun := caused_at(record)) is not None:
-                    self._took.observe(max(0.0, now - begun))
+                if (room := self._rooms.get(entry.workspace)) is not None:
+                    self._watch(room, record, entry, now)
         for workspace, entries in batch.items():
             room = self._rooms.get(workspace)
             if room is not None:
                 self._deliver_or_hold(room, entries)
         self._dismiss_slow()
+
+    def _watch(self, room: Room, record: Record, entry: Entry, now: float) -> None:
+        if (begun := caused_at(record)) is not None:
+            self._took.observe(max(0.0, now - begun))
+        if self._tracing.on and (span := received(self._tracing, record, "stream")) is not None:
+            room.traced.append((entry, span))
 
     def held_for(self) -> float | None:
         """Seconds until something that is held may go out; None: nothing is."""
@@ -116,6 +127,8 @@ class Hub:
         self._holding.discard(room)
         begun = self._clock.monotonic()
         self._late += room.deliver(entries)
+        if room.traced:
+            room.end_traces()
         ended = self._clock.monotonic()
         room.free_at = ended + min(self._settings.join_s, JOIN_SHARE * (ended - begun))
 

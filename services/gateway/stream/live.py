@@ -56,7 +56,7 @@ class LiveStream:
         )
         self._tickets = Tickets(settings.key, settings.ticket_lifetime.total_seconds(), settings.accepted_keys)
         intake = Intake(self._cursors)
-        self._hub = Hub(intake, settings, metrics, clock)
+        self._hub = Hub(intake, settings, metrics, clock, messaging.tracing)
         self._log = LogReader(messaging)
         self._backfill = Backfill(self._log.read, intake, settings.backfill)
         self._catch_up = CatchUp(self._hub, self._backfill, self._cursors, settings, clock)

@@ -4,18 +4,21 @@ from collections.abc import Callable, Sequence
 
 from services.gateway.stream.entry import Entry, visible
 from services.gateway.stream.subscriber import Passing, Stage, Subscriber
+from shared.runtime.tracing import Span
 
 
 class Room:
     def __init__(self, workspace: str, partition: int, at_once: int) -> None:
         """`at_once`: bytes that a live subscriber is written in one go. `held`: entries that are not delivered before
-        `free_at` (monotonic seconds), because the last ones took the room long to write."""
+        `free_at` (monotonic seconds), because the last ones took the room long to write. `traced`: spans of entries
+        that are not delivered yet; with a room that everybody left they are gone."""
         self.workspace = workspace
         self.partition = partition
         self._at_once = at_once
         self.subscribers: set[Subscriber] = set()
         self.held: list[Entry] = []
         self.free_at = 0.0
+        self.traced: list[tuple[Entry, Span]] = []
         self._live: dict[Subscriber, Callable[[bytes], None]] = {}
 
     def enter(self, subscriber: Subscriber) -> None:
@@ -51,6 +54,19 @@ class Room:
             for write in self._live.values():
                 write(public)
         return []
+
+    def end_traces(self) -> None:
+        """After a delivery: it was of all entries, so of all that are traced."""
+        for entry, span in self.traced:
+            span.note({"relaydesk.sockets": self._reached(entry)})
+            span.end()
+        self.traced = []
+
+    def _reached(self, entry: Entry) -> int:
+        """Live subscribers that see it; those who were set back get it later."""
+        if entry.audience is None:
+            return len(self._live)
+        return sum(subscriber.tag == entry.audience for subscriber in self._live)
 
     def _set_back(self, position: int) -> list[Subscriber]:
         late = list(self._live)
