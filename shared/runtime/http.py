@@ -10,6 +10,7 @@ import orjson
 from fastapi import Depends, FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.routing import APIRoute
+from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from shared.contracts.routes import Route, find
@@ -24,6 +25,9 @@ from shared.runtime.tracing import OFF, Tracing
 
 DEFAULT_MAX_BODY = 1 << 20
 MAX_LIMIT = 200
+NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own believes the caller's trace context and tells texts of exceptions; the Boundary does neither."""
+
 Limit = Annotated[int, Query(ge=1, le=MAX_LIMIT)]
 """Items of a page."""
 
@@ -49,7 +53,9 @@ class Access:
 
 def api(service: str, access: Access | None, metrics: Metrics, tracing: Tracing = OFF) -> FastAPI:
     """An application whose every answer >= 400 is a problem. `access` may be None where no route has roles."""
-    app = FastAPI(title=f"Relaydesk {service}", docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title=f"Relaydesk {service}", docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY
+    )
     app.router.route_class = _DeclaredRoute
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.state.service, app.state.access, app.state.direct = service, access, {}
