@@ -11,7 +11,7 @@ from tests.architecture.modules import PRODUCT, ROOT, Module, modules
 
 CLIENT_LIBRARIES = frozenset(
     {"aiokafka", "faststream", "motor", "pymongo", "bson", "gridfs", "minio", "urllib3", "certifi", "aiohttp", "picows"}
-    | {"jwt", "cryptography", "uvicorn", "uvloop", "prometheus_client", "requests", "httpx"}
+    | {"jwt", "cryptography", "uvicorn", "uvloop", "prometheus_client", "requests", "httpx", "opentelemetry"}
 )
 """What opens connections, or belongs to what does. Plain vocabulary (FastAPI, orjson, structlog) is not here."""
 
@@ -122,6 +122,26 @@ def test_the_stream_holds_no_database() -> None:
 
 def test_motor_is_imported_in_one_module() -> None:
     assert {module.name for module in ALL if "motor" in module.libraries} <= {"shared.runtime.mongo"}
+
+
+def test_opentelemetry_is_imported_in_one_module_and_by_none_at_the_start() -> None:
+    users = {module.name for module in ALL if "opentelemetry" in module.libraries}
+    assert {name for name in users if not name.startswith("shared.testing")} == {"shared.runtime.trace_export"}
+    at_import = {
+        module.name
+        for module in ALL
+        if any(
+            isinstance(node, ast.ImportFrom) and node.module == "shared.runtime.trace_export"
+            for node in module.tree.body
+        )
+    }
+    assert {name for name in at_import if not name.startswith("shared.testing")} == set()
+
+
+def test_the_core_of_routing_knows_nothing_of_traces() -> None:
+    core = [module for module in SERVICES if module.name.startswith("services.routing.core")]
+    assert len(core) > 5
+    assert not [module.name for module in core if "trace" in ast.unparse(module.tree)]
 
 
 def test_the_environment_is_read_by_settings_and_by_what_starts_processes_only() -> None:

@@ -20,11 +20,12 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
-from tests.unit.dispatch.builders import CHANNEL, NOW, bot_message, claim, delivery, message, request
+from tests.unit.dispatch.builders import CHANNEL, NOW, OTHER_CONVERSATION, bot_message, claim, delivery, message, request
 from tests.unit.dispatch.memory import MemoryDeliveries
 
 DeliveryStore = MemoryDeliveries | MongoDeliveries
 LATER = NOW + timedelta(seconds=30)
+TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOLD = Outgoing("channel.inbound", "acme:c", b"{}")
 ENDED = End("failed", NOW, error="ADAPTER_REFUSED")
 
@@ -51,6 +52,12 @@ async def store(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix
 
 def lane_of(one: Delivery) -> tuple[str, int]:
     return one.lane, one.partition
+
+
+async def test_the_trace_of_a_delivery_is_kept_where_it_has_one(store: DeliveryStore) -> None:
+    traced, plain = delivery(message(1), trace=TRACE), delivery(bot_message(1, conversation_id=OTHER_CONVERSATION))
+    await store.add([traced, plain], {})
+    assert [await store.head(*lane_of(one)) for one in (traced, plain)] == [traced, plain]
 
 
 async def test_the_head_is_the_open_delivery_with_the_lowest_seq(store: DeliveryStore) -> None:

@@ -23,6 +23,7 @@ from shared.contracts.wire import decode_as
 from shared.runtime.metrics import Metrics
 from shared.runtime.outbound_http import Gate
 from shared.runtime.records import Partition
+from shared.runtime.tracing import OFF
 from tests.unit.dispatch.builders import CHANNEL, SteppingClock, channel, delivery
 from tests.unit.dispatch.memory import Crash, MemoryDeliveries, MemoryReports, Steps
 
@@ -90,6 +91,7 @@ class Office:
         self.channels = {CHANNEL: channel()}
         self.lives = 0
         self.jitter: Callable[[], float] = lambda: 0.0
+        self.tracing = OFF
 
     async def queue(self, *records: DeliverMessage) -> None:
         await self.store.add([delivery(record) for record in records], {})
@@ -115,6 +117,7 @@ class Office:
             http=self._http,
             clock=self.clock,
             jitter=self.jitter,
+            tracing=self.tracing,
         )
         return Sender(desk, owner, TIMING, Metrics())
 

@@ -17,6 +17,7 @@ from shared.contracts.ids import bot_reply_id
 from shared.contracts.wire import decode_command
 from shared.runtime.metrics import Metrics
 from shared.runtime.outbound_http import Answer as HttpAnswer
+from shared.runtime.tracing import OFF, Tracing
 from tests.unit.dispatch.builders import CHANNEL, CONVERSATION, NOW, SteppingClock, channel, request
 from tests.unit.dispatch.memory import MemoryDeliveries, MemoryReports, MemoryRequests
 
@@ -129,12 +130,13 @@ class FakeBot:
 class Booth:
     """An asker over stores in memory."""
 
-    def __init__(self, bot: FakeBot, deadline_s: float = 10.0) -> None:
+    def __init__(self, bot: FakeBot, deadline_s: float = 10.0, tracing: Tracing = OFF) -> None:
         self.bot, self.clock = bot, SteppingClock()
         self.store, self.fences = MemoryRequests(), MemoryDeliveries()
         self.reports = MemoryReports(self.store.pending)
         self.channels = {CHANNEL: channel()}
-        desk = BotDesk(self.store, self.reports, self.fences, {"webhook": bot}, self.channels.get, self.clock)
+        kinds = {"webhook": bot}
+        desk = BotDesk(self.store, self.reports, self.fences, kinds, self.channels.get, self.clock, tracing)
         self.asker = Asker(desk, deadline_s, Metrics())
 
     async def ask(self, *requests: Request) -> list[BotReply | BotFailed]:

@@ -52,6 +52,10 @@ def test_settings_come_from_the_environment_and_are_frozen(environ: pytest.Monke
         ("RELAYDESK_ID_NAMESPACE", "not-a-uuid", "uuidgen"),
         ("RELAYDESK_S3", "127.0.0.1:9000", "http://127.0.0.1:9000"),
         ("RELAYDESK_TOPIC_PREFIX", "with space", "pattern"),
+        ("RELAYDESK_TRACES_ENDPOINT", "collector:4318", "expected an address"),
+        ("RELAYDESK_TRACES_ENDPOINT", "http://collector:4318", "http://127.0.0.1:4318/v1/traces"),
+        ("RELAYDESK_TRACES_SAMPLE", "1.5", "less than or equal to 1"),
+        ("RELAYDESK_TRACES_HEADERS", "authorization: token", "name=value"),
     ],
 )
 def test_a_wrong_value_is_named_with_advice_and_not_shown(

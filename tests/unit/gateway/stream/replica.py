@@ -17,6 +17,7 @@ from services.gateway.stream.settings import StreamSettings
 from services.gateway.stream.subscriber import Stage, Subscriber
 from shared.runtime.metrics import Metrics
 from shared.runtime.records import Record
+from shared.runtime.tracing import OFF, Tracing
 from tests.unit.gateway.stream.frames_read import split
 
 TOPIC = "workspace.events"
@@ -173,12 +174,19 @@ SMALL = StreamSettings(
 class Replica:
     """Reads the log when told to; `start` is where its look-back begins."""
 
-    def __init__(self, log: Log, settings: StreamSettings = SMALL, start: int = 0, incarnation: str = "one") -> None:
+    def __init__(
+        self,
+        log: Log,
+        settings: StreamSettings = SMALL,
+        start: int = 0,
+        incarnation: str = "one",
+        tracing: Tracing = OFF,
+    ) -> None:
         self.log, self.clock, self.metrics = log, FakeClock(), Metrics()
         max_age = settings.cursor_max_age.total_seconds()
         self.cursors = Cursors(settings.key, lambda: incarnation, self.clock, max_age)
         intake = Intake(self.cursors)
-        self.hub = Hub(intake, settings, self.metrics, self.clock)
+        self.hub = Hub(intake, settings, self.metrics, self.clock, tracing)
         self.backfill = Backfill(log.read, intake, settings.backfill)
         self.catch_up = CatchUp(self.hub, self.backfill, self.cursors, settings, self.clock)
         self.feed = Feed(self.hub, self.catch_up)
