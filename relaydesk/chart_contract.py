@@ -47,7 +47,7 @@ OF_THE_CHART = (
     *("jwt_claim_member", "jwt_claim_workspace", "jwt_claim_role", "jwt_claim_name"),
     *(f"{service}_{port}_port" for service in SERVICES for port in ("http", "probe", "stream")),
     *(f"{service}_url" for service in SERVICES),
-    "gateway_stream_url",
+    *("gateway_stream_url", "traces_endpoint", "traces_sample"),
 )
 """Fields that the chart sets by values of its own; all others may be given as they are."""
 

@@ -107,6 +107,9 @@ def test_the_templates_name_the_settings_that_are_theirs_to_set_and_no_others() 
         ("production", "gateway", {"gateway_stream_origins": "https://support.example.com", "log_level": "warning"}),
         ("production", "routing", {"kafka_security_protocol": "SASL_SSL", "kafka_sasl_mechanism": "SCRAM-SHA-512"}),
         ("production", "routing", {"kafka_sasl_username": "routing", "mongo_prefix": "relaydesk"}),
+        ("production", "routing", {"traces_endpoint": "http://collector.monitoring:4318/v1/traces"}),
+        ("production", "routing", {"traces_sample": 0.05}),
+        ("minimal", "routing", {"traces_endpoint": None, "traces_sample": 0.01}),
         ("strimzi", "snippets", {"topic_prefix": "support."}),
         ("external", "ingest", {"kafka_oauth_client_id": "relaydesk", "kafka_oauth_scope": "kafka", "host": "::"}),
         ("external", "ingest", {"kafka_oauth_token_url": "https://login.example.net/oauth/token"}),
@@ -223,6 +226,20 @@ def test_nobody_is_reached_or_reaches_out_who_need_not(values: str) -> None:
     assert internet == set(CALLS_OUT)
     open_to_all = {name for name, p in policies.items() for rule in p.get("ingress", ()) if "from" not in rule}
     assert "routing" not in open_to_all, "nobody outside calls it"
+
+
+@pytest.mark.parametrize(("values", "reached"), [("minimal", set()), ("production", set(SERVICES))])
+def test_the_collector_is_reached_where_there_is_one_and_by_services_alone(values: str, reached: set[str]) -> None:
+    policies = {component(p): p["spec"] for p in of_kind(rendered(values), "NetworkPolicy").values()}
+    found = {
+        name: rule.get("to")
+        for name, policy in policies.items()
+        for rule in policy.get("egress", ())
+        if {"port": 4318, "protocol": "TCP"} in rule["ports"]
+    }
+    assert set(found) == reached
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert all(to == [monitoring] for to in found.values())
 
 
 def test_only_who_calls_addresses_of_customers_may_reach_the_internet() -> None:

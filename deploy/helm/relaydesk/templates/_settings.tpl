@@ -69,6 +69,10 @@
   "RELAYDESK_GATEWAY_STREAM_URL" (printf "%s://%s%s" (ternary "wss" "ws" $values.ingress.tls) $values.host .contract.streamPath)
   "RELAYDESK_GATEWAY_CONSOLE_ORIGINS" (regexFind "^https?://[^/]+" ($values.s3.publicEndpoint | default $values.s3.endpoint))
 }}
+{{- if $values.traces.endpoint }}
+{{- $_ := set $all "RELAYDESK_TRACES_ENDPOINT" $values.traces.endpoint }}
+{{- $_ := set $all "RELAYDESK_TRACES_SAMPLE" (toString $values.traces.sample) }}
+{{- end }}
 {{- if eq (empty $values.auth.jwksUrl) (empty $values.auth.keys.secret) }}
 {{- fail "auth: give exactly one of auth.jwksUrl and auth.keys.secret: who signs the tokens of members" }}
 {{- end }}
