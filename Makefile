@@ -54,6 +54,10 @@ bench-pipeline: $(READY) ## what a message costs, beside floors on the same engi
 bench-stream: $(READY) ## what the live stream costs, beside a C floor and bare picows (BENCH="--quick --only ROW --json FILE" for options)
 	$(BIN)/python -m bench.stream $(BENCH)
 
+.PHONY: bench-tracing
+bench-tracing: $(READY) ## what traces cost, beside systems without them, in turns (BENCH="--rounds N --json FILE" for options)
+	$(BIN)/python -m bench.tracing $(BENCH)
+
 .PHONY: unit
 unit: $(READY) ## only the tests that need no engines: seconds
 	$(BIN)/python -m pytest -q tests/unit tests/contracts tests/architecture
