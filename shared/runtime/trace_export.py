@@ -108,8 +108,11 @@ class Traces:
             _log.warning("traces were left behind: the collector does not take them")
             self._exporter.shutdown()
 
+    def sampled(self) -> bool:
+        return self._provider is not None and self._draw() < self._sample
+
     def root(self, name: str, attributes: Attributes, caller: bytes | None = None) -> Span | None:
-        if self._provider is None or self._draw() >= self._sample:
+        if self._provider is None:
             return None
         came_from = _context(caller or b"")
         links = [trace.Link(came_from)] if came_from else []

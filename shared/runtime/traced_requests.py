@@ -14,6 +14,7 @@ from shared.contracts.ids import UUID_PATTERN
 from shared.runtime.component import Scope
 from shared.runtime.tracing import TRACEPARENT, Attributes, Span, Tracing
 
+SAID = {"{channel_id}": "relaydesk.channel_id", "{conversation_id}": "relaydesk.conversation_id"}
 _UUID = re.compile(UUID_PATTERN)
 _HEADER = TRACEPARENT.encode()
 
@@ -25,12 +26,11 @@ class TracedRequests:
         self._tracing = tracing
 
     def begun(self, scope: Scope, method: str) -> Span | None:
-        if not self._tracing.on:
+        if not self._tracing.sampled():
             return None
         caller = next((value for name, value in scope["headers"] if name == _HEADER), None)
-        return self._tracing.root(
-            method, {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}, caller
-        )
+        attributes: Attributes = {"http.request.method": method, "url.scheme": scope.get("scheme", "http")}
+        return self._tracing.root(method, attributes, caller)
 
     def answered(self, span: Span, scope: Scope, method: str, status: int) -> None:
         route = scope.get("state", {}).get("route")
@@ -57,9 +57,9 @@ def called(span: Span, status: int) -> None:
 
 
 def _ids(route: str, path: str) -> Attributes:
-    """The parameters of the path that are ids of ours."""
+    """The parameters of the path that may be said, where they look like what they are called."""
     pairs = zip(route.split("/"), path.split("/"), strict=False)
-    return {f"relaydesk.{name[1:-1]}": value for name, value in pairs if name[:1] == "{" and _UUID.fullmatch(value)}
+    return {SAID[name]: value for name, value in pairs if name in SAID and _UUID.fullmatch(value)}
 
 
 def _address(url: str) -> Attributes:

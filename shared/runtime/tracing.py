@@ -53,9 +53,12 @@ class Tracing(Protocol):
 
     async def stop(self) -> None: ...
 
+    def sampled(self) -> bool:
+        """Whether this request begins a trace: asked once, before anything is made ready for one."""
+
     def root(self, name: str, attributes: Attributes, caller: bytes | None = None) -> Span | None:
-        """A new trace, for the share of them that is sampled. `caller`: the header of a stranger, who is not believed:
-        a link to where the request came from, if it is one, and nothing else."""
+        """A new trace; None while nothing is traced. `caller`: the header of a stranger, who is not believed: a link to
+        where the request came from, if it is one, and nothing else."""
 
     def joined(self, traceparent: bytes, name: str, kind: Kind, attributes: Attributes) -> Span | None:
         """A piece of a trace that one of us began. None where the header is no sampled one."""
@@ -71,6 +74,9 @@ class NoTracing:
 
     async def stop(self) -> None:
         """Nothing is open."""
+
+    def sampled(self) -> bool:
+        return False
 
     def root(self, name: str, attributes: Attributes, caller: bytes | None = None) -> Span | None:
         return None

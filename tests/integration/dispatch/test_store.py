@@ -20,7 +20,16 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
-from tests.unit.dispatch.builders import CHANNEL, NOW, OTHER_CONVERSATION, bot_message, claim, delivery, message, request
+from tests.unit.dispatch.builders import (
+    CHANNEL,
+    NOW,
+    OTHER_CONVERSATION,
+    bot_message,
+    claim,
+    delivery,
+    message,
+    request,
+)
 from tests.unit.dispatch.memory import MemoryDeliveries
 
 DeliveryStore = MemoryDeliveries | MongoDeliveries
