@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import NoReturn
 
 import pytest
 import structlog
@@ -104,8 +106,16 @@ print(asyncio.run(call(api("ingest", None, Metrics()), "GET", "/")).status, len(
     assert output_of(script) == "404 0"
 
 
+class Untouchable(dict[str, bytes]):
+    def get(self, name: str, default: object = None) -> NoReturn:
+        raise AssertionError(f"{name} was looked for")
+
+    def __contains__(self, name: object) -> NoReturn:
+        raise AssertionError(f"{name} was looked for")
+
+
 def test_with_tracing_off_no_header_is_even_looked_at() -> None:
-    batch = Batch([record(traceparent=HEADER)], {})
+    batch = Batch([replace(record(), headers=Untouchable())], {})
     with Processing(OFF, "routing").of(batch) as handled:
         assert handled is batch
         assert handled.records[0].trace is None
