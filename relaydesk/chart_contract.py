@@ -40,7 +40,7 @@ PASSWORDS = ("mongo",)
 """Fields that may hold a password within them: settings that come from a Secret though they are plain text."""
 
 OF_THE_CHART = (
-    *("host", "instance", "drain_s", "kafka", "topic_prefix", "mongo_prefix", "allow_private_urls"),
+    *("host", "instance", "drain_s", "kafka", "topic_prefix", "topic_partitions", "mongo_prefix", "allow_private_urls"),
     *(name for name in KafkaSettings.model_fields if name.startswith("kafka_")),
     *("s3", "s3_public", "s3_bucket", "s3_region"),
     *("jwt_keys", "jwt_jwks_url", "jwt_issuer", "jwt_audience"),
@@ -53,14 +53,18 @@ OF_THE_CHART = (
 
 
 def contract() -> dict[str, Any]:
-    """The whole document; `settings` are names of environment variables."""
+    """The whole document. `settings` are names of environment variables; a topic without `partitions` has as many as
+    the values say."""
     return {
         "services": {name: _service(name) for name in SERVICES},
         "command": _settings(KafkaSettings),
         "hardStopSeconds": int(HARD_STOP_S),
         "streamPath": STREAM,
         "topics": {
-            topic.name: {"partitions": topic.partitions, "config": topic_settings(topic, REPLICAS)}
+            topic.name: {
+                "partitions": None if topic.sized else topic.partitions,
+                "config": topic_settings(topic, REPLICAS),
+            }
             for topic in TOPICS.values()
         },
         "topicReplicas": REPLICAS,

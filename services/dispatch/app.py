@@ -17,6 +17,7 @@ from services.dispatch.http import build_api
 from services.dispatch.interventions import FrontDesk, Interventions, RegularLook
 from services.dispatch.lanes import Lanes, Limits
 from services.dispatch.outside import GatedHttp, SignedLinks
+from services.dispatch.regrouping import Regrouping, Stored
 from services.dispatch.runner import Runner, Work
 from services.dispatch.sender import Desk, Sender
 from services.dispatch.settings import DispatchSettings
@@ -128,9 +129,11 @@ class Parts:
 
     def _in_order(self) -> list[Component]:
         """Whoever takes records in starts last and stops first; whoever tells of outcomes outlasts the work."""
+        stored: dict[str, Stored] = {topics.CHANNEL_OUTBOUND: self._deliveries, topics.BOT_REQUESTS: self._requests}
         engines: list[Component] = [
             self._deliveries,
             self._requests,
+            Regrouping(stored, self._partitions),
             self._producer,
             self._outbox,
             self._client,
@@ -138,6 +141,9 @@ class Parts:
         ]
         work: list[Component] = [self._runner, self._bot_runner, self.regular_look, *self.consumers.values()]
         return [*engines, self._members, self._token_keys, *work]
+
+    async def _partitions(self, topic: str) -> int:
+        return len(await self._messaging.partitions_of(topic))
 
     def _lanes(self, kind: str, limits: Limits) -> Lanes:
         lanes = Lanes(limits)

@@ -1,7 +1,7 @@
 """The topic registry: code, docs, manifests and `relaydesk topics apply` read it; topics are declared here only."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Literal
 
@@ -21,6 +21,9 @@ WORKSPACE_EPHEMERAL = "workspace.ephemeral"
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 WEEK = timedelta(days=7)
+PARTITIONS = 12
+"""Of the topics whose records are kept in order by conversation, contact or workspace, unless a setting says another
+number (`RELAYDESK_TOPIC_PARTITIONS`): they bound how many members a group can have at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,11 @@ class Topic:
     dlq: bool = False
     config: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def sized(self) -> bool:
+        """Whether an installation may choose its number of partitions."""
+        return self.partitions == PARTITIONS
+
 
 def dead_letter_name(topic: str) -> str:
     return f"{topic}.dlq"
@@ -47,7 +55,7 @@ _DECLARED = (
     Topic(
         CHANNEL_INBOUND,
         "workspace:conversation_id",
-        12,
+        PARTITIONS,
         "delete",
         WEEK,
         ("MessageReceived", "MessageEdited", "MessageDeleted", "ReceiptReceived", "ContactSeen", "DeliveryReported"),
@@ -58,7 +66,7 @@ _DECLARED = (
     Topic(
         CONVERSATION_COMMANDS,
         "workspace:conversation_id",
-        12,
+        PARTITIONS,
         "delete",
         WEEK,
         (
@@ -80,7 +88,7 @@ _DECLARED = (
     Topic(
         WORKSPACE_EVENTS,
         "workspace",
-        12,
+        PARTITIONS,
         "delete",
         WEEK,
         ("events",),
@@ -91,7 +99,7 @@ _DECLARED = (
     Topic(
         CHANNEL_OUTBOUND,
         "workspace:conversation_id",
-        12,
+        PARTITIONS,
         "delete",
         WEEK,
         ("DeliverMessage", "BotFence"),
@@ -102,7 +110,7 @@ _DECLARED = (
     Topic(
         BOT_REQUESTS,
         "workspace:conversation_id",
-        12,
+        PARTITIONS,
         "delete",
         WEEK,
         ("BotRequest",),
@@ -124,7 +132,7 @@ _DECLARED = (
     Topic(
         CONTACTS,
         "workspace:contact_id",
-        12,
+        PARTITIONS,
         "compact",
         None,
         ("ContactRecord",),
@@ -147,7 +155,7 @@ _DECLARED = (
     Topic(
         WORKSPACE_EPHEMERAL,
         "workspace",
-        12,
+        PARTITIONS,
         "delete",
         timedelta(minutes=5),
         ("typing", "presence"),
@@ -174,6 +182,12 @@ def _dead_letters(topic: Topic) -> Topic:
 TOPICS: Mapping[str, Topic] = {
     topic.name: topic for topic in (*_DECLARED, *(_dead_letters(t) for t in _DECLARED if t.dlq))
 }
+
+
+def registry(partitions: int) -> Mapping[str, Topic]:
+    """The topics of an installation that has chosen this number."""
+    return {name: replace(topic, partitions=partitions) if topic.sized else topic for name, topic in TOPICS.items()}
+
 
 ROUTING_INPUTS = (CHANNEL_INBOUND, CONVERSATION_COMMANDS)
 """Same key and same partition count, so that partition p of both has one owner (DESIGN 3.1)."""

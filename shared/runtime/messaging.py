@@ -9,7 +9,6 @@ from typing import Any, cast
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 from faststream.kafka import KafkaBroker
@@ -17,7 +16,8 @@ from faststream.kafka.message import FAKE_CONSUMER, KafkaMessage
 from faststream.kafka.subscriber.usecase import BatchSubscriber
 from faststream.middlewares import AckPolicy
 
-from shared.contracts.topics import MAX_RECORD_BYTES
+from shared.contracts.topics import MAX_RECORD_BYTES, registry
+from shared.runtime.assignors import assignors
 from shared.runtime.batches import Handler
 from shared.runtime.consumer import GroupConsumer
 from shared.runtime.deadletter import Forwarder
@@ -64,6 +64,8 @@ class Messaging:
         self._access = KafkaAccess(settings)
         self._leaves = settings.kafka_leave_on_stop
         self._prefix = settings.topic_prefix
+        self.registry = registry(settings.topic_partitions)
+        self._assignors = assignors(settings.topic_partitions)
         self._registered: dict[str, str] = {}
         self.client_id = f"{name}-{instance}"
         self._connection = self._access.of_clients(self.client_id)
@@ -207,7 +209,7 @@ class Messaging:
             # Not "earliest": that would also swallow a position out of range. Where nothing is committed, the loop
             # seeks to the earliest record itself.
             auto_offset_reset="none",
-            partition_assignment_strategy=(RangePartitionAssignor,),
+            partition_assignment_strategy=self._assignors,
             heartbeat_interval_ms=HEARTBEAT_MS,
             session_timeout_ms=int(options.session_timeout_s * 1000),
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,

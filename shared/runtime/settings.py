@@ -16,6 +16,8 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, FilePath, SecretStr, StringConstraints, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from shared.contracts.topics import PARTITIONS
+
 PREFIX = "RELAYDESK_"
 NOT_OURS = (f"{PREFIX}TEST_", f"{PREFIX}INFO")
 
@@ -98,10 +100,14 @@ class KafkaSettings(EnvironmentSettings):
     The broker's certificate is checked against `kafka_ca_file` (PEM; empty = the system's authorities) and its name;
     `kafka_cert_file`, `kafka_key_file`: our own, for mutual TLS. With OAUTHBEARER a token is asked for at
     `kafka_oauth_token_url` with the client's id and secret (the client credentials grant) and renewed in time.
+
+    `topic_partitions`: of the topics by conversation, contact or workspace, as `relaydesk topics apply` makes them and
+    `topics check` expects them; on a running installation see docs/operations.md first.
     """
 
     kafka: str = "127.0.0.1:9092"
     topic_prefix: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{0,100}$")] = ""
+    topic_partitions: Annotated[int, Field(ge=1, le=10_000)] = PARTITIONS
     instance: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,100}$")] = "1"
     kafka_leave_on_stop: bool = False
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"

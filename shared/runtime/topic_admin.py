@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from shared.contracts.topics import MAX_RECORD_BYTES, META, ROUTING_INPUTS, TOPICS, Topic, dead_letter_name
+from shared.contracts.topics import MAX_RECORD_BYTES, META, ROUTING_INPUTS, Topic, dead_letter_name
 from shared.runtime.faults import Fatal, Transient
 from shared.runtime.incarnations import encode_incarnation
 from shared.runtime.producer import LETTER_ROOM_BYTES
@@ -48,12 +48,13 @@ class Found:
     settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
-async def apply(messaging: "Messaging", registry: Registry = TOPICS) -> Applied:
-    """Make what is missing, set what differs. May be repeated, also at the same time.
+async def apply(messaging: "Messaging", registry: Registry | None = None) -> Applied:
+    """Make what is missing, set what differs. May be repeated, also at the same time. All topics, if none are named.
 
     Partition counts are left as they are: `check` says so.
     Raises Transient when Kafka does not answer, Fatal when it refuses.
     """
+    registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
         before = await admin.find(registry)
         missing = [name for name in registry if name not in before.partitions]
@@ -66,8 +67,9 @@ async def apply(messaging: "Messaging", registry: Registry = TOPICS) -> Applied:
     return Applied(tuple(missing), tuple(wrong), tuple(incarnated))
 
 
-async def check(messaging: "Messaging", registry: Registry = TOPICS) -> list[str]:
+async def check(messaging: "Messaging", registry: Registry | None = None) -> list[str]:
     """What differs from the registry, a sentence each. Raises Transient when Kafka does not answer."""
+    registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
         found = await admin.find(registry)
         wanted = {name: admin.settings(registry[name]) for name in found.settings}
@@ -92,7 +94,7 @@ class TopicGate:
 
     def __init__(self, messaging: "Messaging", topics: Iterable[str]) -> None:
         self._messaging = messaging
-        self._registry = {name: TOPICS[name] for name in topics}
+        self._registry = {name: messaging.registry[name] for name in topics}
 
     async def start(self) -> None:
         """Raises Transient while Kafka is away, Fatal when a topic is missing or the routing inputs do not fit."""
@@ -111,7 +113,7 @@ def missing_topics(found: Found, registry: Registry) -> list[str]:
 
 def wrong_partitions(found: Found, registry: Registry) -> list[str]:
     return [
-        f"topic {name} has {count} partitions, declared are {registry[name].partitions}: "
+        f"topic {name} has {count} partitions, declared are {registry[name].partitions} (RELAYDESK_TOPIC_PARTITIONS): "
         "changing them is stop-the-world, drain every service first"
         for name, count in found.partitions.items()
         if count != registry[name].partitions

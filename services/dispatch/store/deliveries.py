@@ -1,6 +1,6 @@
 """Deliveries and fences in MongoDB."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,6 +50,9 @@ class MongoDeliveries:
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._entries.load(partitions)
+
+    async def regroup(self, partition_of: Callable[[str], int]) -> int:
+        return await self._entries.regroup(partition_of)
 
     async def head(self, lane: str, partition: int) -> Delivery | None:
         found = await self._entries.head(lane, partition)

@@ -1,6 +1,6 @@
 """A collection whose open documents form lanes: one per conversation, in order of seq."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -72,6 +72,17 @@ class LaneEntries:
             ],
         )
         return [LaneStart(row["_id"], row["partition"], row["channel_id"], row["next_at"]) for row in rows]
+
+    async def regroup(self, partition_of: Callable[[str], int]) -> int:
+        """Have every open lane in its partition; -> how many were in another one."""
+        places = {"$group": {"_id": {"lane": "$lane", "partition": "$partition"}}}
+        rows = await self._mongo.aggregate(self._name, [{"$match": {"open": True}}, places])
+        at = [(row["_id"]["lane"], row["_id"]["partition"]) for row in rows]
+        astray = [(lane, partition) for lane, partition in at if partition_of(lane) != partition]
+        for lane, partition in astray:
+            where = {"partition": partition, "lane": lane, "open": True}
+            await self.collection.update_many(where, {"$set": {"partition": partition_of(lane)}})
+        return len(astray)
 
     async def head(self, lane: str, partition: int) -> Document | None:
         where = {"partition": partition, "lane": lane, "open": True}

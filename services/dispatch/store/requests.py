@@ -1,6 +1,6 @@
 """Requests to bots in MongoDB."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
 from services.dispatch.core.bot import Request
@@ -32,6 +32,9 @@ class MongoRequests:
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._entries.load(partitions)
+
+    async def regroup(self, partition_of: Callable[[str], int]) -> int:
+        return await self._entries.regroup(partition_of)
 
     async def head(self, lane: str, partition: int) -> Request | None:
         found = await self._entries.head(lane, partition)

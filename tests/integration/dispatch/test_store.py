@@ -278,3 +278,23 @@ async def test_two_owners_inserting_the_same_lane_leave_it_whole(engines: Addres
 
     await asyncio.gather(watch(), store.add(rows, {}), store.add(rows, {}), redelivered())
     assert all(seqs == list(range(1, len(seqs) + 1)) for seqs in seen if seqs and seqs[0] == 1)
+
+
+async def test_open_lanes_follow_their_conversations_into_other_partitions(mongo: Mongo) -> None:
+    deliveries, requests = MongoDeliveries(mongo), MongoRequests(mongo)
+    await deliveries.start()
+    await requests.start()
+    here, there, asked = delivery(message(4)), delivery(message(5)), request()
+    ended = replace(delivery(message(3)), end=ENDED)
+    await deliveries.add([ended, here, there], {})
+    await requests.add([(asked, NOW)])
+    elsewhere = here.partition + 1
+    assert await deliveries.regroup(lambda lane: elsewhere) == 1
+    assert await deliveries.regroup(lambda lane: elsewhere) == 0
+    assert await requests.regroup(lambda lane: elsewhere) == 1
+    assert await deliveries.head(here.lane, here.partition) is None
+    assert await deliveries.head(here.lane, elsewhere) == replace(here, partition=elsewhere)
+    assert [start.partition for start in await deliveries.load([elsewhere])] == [elsewhere]
+    kept = await deliveries.find(ended.record.workspace, ended.record.message_id)
+    assert kept is not None
+    assert kept.partition == ended.partition

@@ -48,6 +48,7 @@
   "RELAYDESK_ALLOW_PRIVATE_URLS" (toString $values.outbound.allowPrivateUrls)
   "RELAYDESK_KAFKA" $kafka.bootstrapServers
   "RELAYDESK_TOPIC_PREFIX" $kafka.topicPrefix
+  "RELAYDESK_TOPIC_PARTITIONS" (int $values.topics.partitions | toString)
   "RELAYDESK_KAFKA_LEAVE_ON_STOP" "true"
   "RELAYDESK_KAFKA_SECURITY_PROTOCOL" $kafka.securityProtocol
   "RELAYDESK_KAFKA_SASL_MECHANISM" $sasl
