@@ -22,6 +22,7 @@ from services.dispatch.runner import Runner, Work
 from services.dispatch.sender import Desk, Sender
 from services.dispatch.settings import DispatchSettings
 from services.dispatch.store.deliveries import DELIVERIES, MongoDeliveries
+from services.dispatch.store.erasures import MongoErasures
 from services.dispatch.store.reports import MongoReports
 from services.dispatch.store.requests import BOT_REQUESTS, MongoRequests
 from shared.contracts import topics
@@ -108,6 +109,7 @@ class Parts:
         self._producer = messaging.producer()
         self._outbox = Outbox(mongo.db, self._producer, [DELIVERIES, BOT_REQUESTS], metrics)
         self._deliveries, self._requests = MongoDeliveries(mongo), MongoRequests(mongo)
+        self._erasures = MongoErasures(mongo)
         self._client = OutboundHttp(OutboundPolicy(settings.allow_private_urls))
         self.lanes, self.bot_lanes = self._lanes("delivery", settings.limits), self._lanes("bot", settings.bot_limits)
         box = SecretBox(settings.secrets_key, settings.secrets_key_previous)
@@ -133,6 +135,7 @@ class Parts:
         engines: list[Component] = [
             self._deliveries,
             self._requests,
+            self._erasures,
             Regrouping(stored, self._partitions),
             self._producer,
             self._outbox,
@@ -159,7 +162,7 @@ class Parts:
         self._runner.wake()
 
     def _channel_deliveries(self, kinds: dict[str, Kind]) -> Runner:
-        intake = OutboundIntake(self._deliveries, self.clock)
+        intake = OutboundIntake(self._deliveries, self._erasures, self.clock, self.metrics)
         handler = LaneHandler(intake, self._reports, self.lanes, self._wake, self.clock)
         consumer = self._group(NAME, topics.CHANNEL_OUTBOUND, handler)
         bounds = Bounds(self.settings.dispatch_timeout_s, min(5.0, self.settings.dispatch_timeout_s))
@@ -178,7 +181,7 @@ class Parts:
         return self._run(self.lanes, Sender(desk, owner, self.settings.timing, self.metrics))
 
     def _bots(self) -> Runner:
-        intake = RequestIntake(self._requests, self.clock)
+        intake = RequestIntake(self._requests, self._erasures, self.clock, self.metrics)
         reports = MongoReports(self._mongo, BOT_REQUESTS, self._producer)
         handler = LaneHandler(intake, reports, self.bot_lanes, self._wake_bots, self.clock)
         self._group(f"{NAME}-bots", topics.BOT_REQUESTS, handler)

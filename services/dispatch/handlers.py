@@ -6,14 +6,16 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from services.dispatch.core.delivery import Delivery
+from services.dispatch.core.erasing import as_it_may_be_kept
 from services.dispatch.lanes import Lanes
-from services.dispatch.ports import DeliveryStore, LaneStart, Reports
+from services.dispatch.ports import DeliveryShelf, Erasures, LaneStart, Reports
 from shared.contracts.ids import document_key, message_id
-from shared.contracts.outbound import BotFence, DeliverMessage
+from shared.contracts.outbound import BotFence, DeliverMessage, EraseConversation, Outbound
 from shared.contracts.wire import Undecodable, decode_outbound
 from shared.runtime.batches import Batch
 from shared.runtime.clock import Clock
 from shared.runtime.faults import Poison
+from shared.runtime.metrics import Metrics
 from shared.runtime.records import Partition, Record
 
 T = TypeVar("T")
@@ -36,7 +38,15 @@ class Raised:
     epoch: int
 
 
-Taken = Filled | Raised
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """A lane whose entries up to a seq are skeletons now."""
+
+    lane: str
+    up_to_seq: int
+
+
+Taken = Filled | Raised | Erased
 
 
 class Intake(Protocol):
@@ -68,6 +78,8 @@ class LaneHandler:
                     self._lanes.put(lane, partition, channel_id, now)
                 case Raised(lane, epoch):
                     self._lanes.fence(lane, epoch, now)
+                case Erased(lane, up_to_seq):
+                    self._lanes.erase(lane, up_to_seq, now)
         self._wake()
 
     async def assigned(self, partitions: frozenset[Partition], committed: Mapping[Partition, int]) -> None:
@@ -84,11 +96,13 @@ class LaneHandler:
 
 
 class OutboundIntake:
-    """`channel.outbound`: messages into deliveries, fences into fences."""
+    """`channel.outbound`: messages into deliveries, fences into fences, what is erased into skeletons."""
 
-    def __init__(self, store: DeliveryStore, clock: Clock) -> None:
+    def __init__(self, store: DeliveryShelf, erasures: Erasures, clock: Clock, metrics: Metrics) -> None:
         self._store = store
+        self._erasures = erasures
         self._clock = clock
+        self._metrics = metrics
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._store.load(partitions)
@@ -96,9 +110,23 @@ class OutboundIntake:
     async def add(self, records: Sequence[Record]) -> Sequence[Taken]:
         decoded = [(record, read(record, decode_outbound)) for record in records]
         now = self._clock.now()
-        deliveries = [_delivery(record, item, now) for record, item in decoded if isinstance(item, DeliverMessage)]
-        await self._store.add(deliveries, _fences(item for _, item in decoded if isinstance(item, BotFence)))
+        came = [_delivery(record, item, now) for record, item in decoded if isinstance(item, DeliverMessage)]
+        fences = _fences(item for _, item in decoded if isinstance(item, BotFence))
+        await self._keep(came, fences, erasures_of(item for _, item in decoded), now)
         return [_taken(record, item) for record, item in decoded]
+
+    async def _keep(
+        self, came: Sequence[Delivery], fences: Mapping[str, int], erasures: Mapping[str, int], now: datetime
+    ) -> None:
+        """What is to be erased has a skeleton in the end, whoever inserts it too: README.md, "An erasure"."""
+        known = await self._erasures.raised(erasures, {one.lane for one in came})
+        deliveries = [as_it_may_be_kept(one, known, now) for one in came]
+        new = await self._store.add(deliveries, fences)
+        ended = len({one.ident for one in deliveries if one.erased}.intersection(new))
+        for lane, up_to_seq in erasures.items():
+            ended += await self._store.erase(lane, up_to_seq, now)
+        if ended:
+            self._metrics.counter("deliveries_ended", state="failed").inc(ended)
 
 
 def read(record: Record, decode: Callable[[bytes], T]) -> T:
@@ -123,8 +151,22 @@ def _fences(items: Iterable[BotFence]) -> dict[str, int]:
     return epochs
 
 
-def _taken(record: Record, item: DeliverMessage | BotFence) -> Taken:
+def erasures_of(items: Iterable[object]) -> dict[str, int]:
+    """Lane -> the greatest seq up to which it is to be erased."""
+    erasures: dict[str, int] = {}
+    for item in items:
+        if isinstance(item, EraseConversation):
+            lane = document_key(item.workspace, item.conversation_id)
+            erasures[lane] = max(item.up_to_seq, erasures.get(lane, 0))
+    return erasures
+
+
+def _taken(record: Record, item: Outbound) -> Taken:
     lane = document_key(item.workspace, item.conversation_id)
-    if isinstance(item, BotFence):
-        return Raised(lane, item.bot_epoch)
-    return Filled(lane, (record.topic, record.partition), item.channel_id)
+    match item:
+        case DeliverMessage():
+            return Filled(lane, (record.topic, record.partition), item.channel_id)
+        case BotFence():
+            return Raised(lane, item.bot_epoch)
+        case EraseConversation():
+            return Erased(lane, item.up_to_seq)

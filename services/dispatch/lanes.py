@@ -27,7 +27,8 @@ class Lane:
     """`at`: when its turn comes, None while queued or in its turn. `channel_id`: of whatever opened the lane.
 
     `touched`, `hurried`: something came in, or changed, that its turn may not have seen. `epoch`: the greatest fence
-    that is known of; complete for what was stored since the lane is here, as long as it is `live`.
+    that is known of; complete for what was stored since the lane is here, as long as it is `live`. `erased_to`: the
+    same of erasures, a seq.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Lane:
     touched: bool = False
     failures: int = 0
     epoch: int = 0
+    erased_to: int = 0
     live: bool = True
 
     def fenced(self, epoch: int) -> None:
@@ -93,6 +95,13 @@ class Lanes:
         if lane is not None:
             lane.fenced(epoch)
             self._hurry(lane, now)
+
+    def erase(self, key: str, up_to_seq: int, now: datetime) -> None:
+        """Entries of this conversation have ended where they are stored: its head may be another, so look at it now."""
+        lane = self._lanes.get(key)
+        if lane is not None:
+            lane.erased_to = max(lane.erased_to, up_to_seq)
+            self.look(key, now)
 
     def look(self, key: str, now: datetime) -> None:
         """Something about this lane's entries was changed where they are stored: look at its head now."""

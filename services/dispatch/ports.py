@@ -1,6 +1,6 @@
 """What the parts of dispatch expect of each other; `app.py` puts the real things in, tests their twins."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -32,14 +32,28 @@ class Query:
     limit: int
 
 
-class DeliveryStore(Protocol):
-    """Calls raise the database's errors while it is away; each may be repeated."""
+class DeliveryShelf(Protocol):
+    """Where deliveries come in. Calls raise the database's errors while it is away; each may be repeated."""
 
-    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> None:
-        """Deliveries in their lanes' order; those already there stay as they are. Fences (lane -> epoch) only rise."""
+    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> Collection[str]:
+        """Deliveries in their lanes' order; those already there stay as they are. Fences (lane -> epoch) only rise.
+
+        Answers the `ident` of those that are new.
+        """
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         """All lanes with open deliveries in these partitions."""
+
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        """Leave the skeletons (core/erasing.py) of what is stored up to there, whatever its state and whoever is at it.
+
+        What one of them had to report is not told any more. Answers how many were open.
+        """
+
+
+class DeliveryStore(Protocol):
+    """Deliveries as their lane's turns meet them. Calls raise the database's errors while it is away; each may be
+    repeated."""
 
     async def head(self, lane: str, partition: int) -> Delivery | None:
         """The open delivery with the lowest seq, body and all."""
@@ -68,6 +82,14 @@ class DeliveryBook(Protocol):
 
     async def nudged(self, since: datetime) -> list[str]:
         """The lanes into which a member reached since then."""
+
+
+class Erasures(Protocol):
+    """Up to where conversations were erased, kept longer than any record of theirs can turn up again (a replayed dead
+    letter, too). Calls raise the database's errors while it is away; each may be repeated."""
+
+    async def raised(self, erasures: Mapping[str, int], lanes: Iterable[str]) -> Mapping[str, int]:
+        """Keep these (lane -> seq; they only rise), then answer what is known of `lanes`."""
 
 
 class Reports(Protocol):

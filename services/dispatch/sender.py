@@ -116,8 +116,10 @@ class Sender:
             return Lost(type(error).__name__)
 
     async def _gate(self, claimed: Delivery, lane: Lane) -> None:
-        """The last look before the first byte: the fence, and that the claim still holds. No await follows."""
+        """The last look before the first byte: fence, erasure, and that the claim still holds. No await follows."""
         await self._desk.fence.check(claimed, lane)
+        if claimed.record.seq <= lane.erased_to:
+            raise Fenced("its contact was erased before the first byte")
         if claimed.claim is None or self._desk.clock.now() >= claimed.claim.until:
             raise Fenced("the claim ran out before the first byte")
 

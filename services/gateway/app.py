@@ -1,5 +1,7 @@
 """The composition root of the gateway: the only place that constructs clients."""
 
+from datetime import timedelta
+
 from fastapi import FastAPI
 
 from services.gateway.attaching import Attaching, MediaCopy, RemoteMedia
@@ -7,6 +9,7 @@ from services.gateway.channels import Channels
 from services.gateway.commanding import Commander
 from services.gateway.directory import Directory
 from services.gateway.eventlog import WorkspaceLog
+from services.gateway.exporting import Exporting
 from services.gateway.http.commands import CommandRoutes
 from services.gateway.http.console import HERE, add_console, add_documents
 from services.gateway.http.contacts import ContactRoutes
@@ -19,6 +22,7 @@ from services.gateway.marking import Marker
 from services.gateway.outcomes import Outcomes
 from services.gateway.projector import Projector, Surroundings
 from services.gateway.reading import Reader
+from services.gateway.retaining import EVERY_S, Retaining
 from services.gateway.settings import GatewaySettings
 from services.gateway.snippets import RemoteSnippets
 from services.gateway.store.commands import COMMANDS, CommandStore
@@ -42,6 +46,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.outbox import Outbox
 from shared.runtime.records import Partition
+from shared.runtime.regularly import Regularly
 from shared.runtime.service_client import ServiceClient
 from shared.runtime.token_keys import KeySource
 from shared.runtime.topic_admin import TopicGate
@@ -130,7 +135,8 @@ class _Parts:
         indexes = Indexes(self._mongo, self._model)
         engines: list[Component] = [self._keys, gate, self._mongo, indexes, self._producer, self._outbox]
         readers: list[Component] = [self.incarnations, self.channels, self.stream, self.group, self.media_group]
-        return [*engines, *readers, self._directory, self._snippets, self._media, self._unassigning]
+        background = [self._unassigning, *self._retaining()]
+        return [*engines, *readers, self._directory, self._snippets, self._media, *background]
 
     def http(self) -> FastAPI:
         settings = self._settings
@@ -141,6 +147,13 @@ class _Parts:
         add_documents(app)
         add_console(app, settings.gateway_console or HERE, settings.console_origins)
         return app
+
+    def _retaining(self) -> list[Component]:
+        days = self._settings.gateway_keep_days
+        if days is None:
+            return []
+        retaining = Retaining(self._inbox, self._commander, self._clock, timedelta(days=days))
+        return [Regularly(retaining.sweep, EVERY_S, "the look for idle conversations")]
 
     def _projecting(self, messaging: Messaging) -> GroupConsumer:
         async def end_offset(at: Partition) -> int:
@@ -169,6 +182,7 @@ class _Parts:
             channels=self._known_channels,
             snippets=RemoteSnippets(self._snippets),
             attaching=Attaching(self._media_copy, RemoteMedia(self._media)),
+            exporting=Exporting(self._inbox, self._known_channels, self._clock),
             stream=self.stream,
         )
 

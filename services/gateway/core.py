@@ -34,7 +34,8 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class ConversationState:
-    """A conversation as maintained. `status` is None until it is opened: a contact alone has been seen.
+    """A conversation as maintained. `status` is None until it is opened: a contact alone has been seen, or was erased
+    (then `contact` is None, too). `erased_seq`: of the last erasure; nothing before it is kept.
 
     `received` = messages of the contact so far; `settled` = how many of them are answered or read, so that `unread`
     needs no scan. `updated_at` is the last activity: reports about a message's delivery don't count as one.
@@ -56,6 +57,7 @@ class ConversationState:
     read_up_to: int = 0
     last_message: Message | None = None
     updated_at: str = ""
+    erased_seq: int = 0
 
     @property
     def key(self) -> str:
@@ -85,6 +87,8 @@ def evolved(state: ConversationState, arrival: Arrival) -> ConversationState:
     if not isinstance(data, ev.MessageStatusChanged):
         state = replace(state, updated_at=max(state.updated_at, event.time))
     match data:
+        case ev.ContactErased():
+            return ConversationState(state.workspace, state.id, state.seq, assigned_seq=state.seq, erased_seq=state.seq)
         case ev.ContactCreated() | ev.ContactUpdated():
             return replace(state, contact=data.contact, channel_id=state.channel_id or data.contact.channel_id)
         case ev.MessageWasReceived() | ev.MessageSent():

@@ -91,6 +91,7 @@ class Known:
 class Changes:
     """What a batch changes. `before`: the seq that each changed conversation has in the store (0: not there).
     `words`: by what a message is found from now on, none = by nothing; under seq 0 the contact's names.
+    `erased`: the conversations of which nothing before this seq stays, to be done before anything else is added.
 
     To be counted: `repeats` of a redelivery, `unplaced` marks and media of nothing that is here, types not known.
     """
@@ -102,6 +103,7 @@ class Changes:
     counters: dict[CounterOf, Counter[CounterName]] = field(default_factory=dict)
     outcomes: dict[str, Outcome] = field(default_factory=dict)
     words: dict[RowId, list[str]] = field(default_factory=dict)
+    erased: dict[str, int] = field(default_factory=dict)
     repeats: int = 0
     unplaced: int = 0
     unknown_types: Counter[str] = field(default_factory=Counter)
@@ -169,7 +171,7 @@ class _Fold:
     def _take_sequenced(self, arrival: Arrival, row: RowId) -> bool:
         """False for a repeat."""
         event = arrival.event
-        state = self._state(arrival.key) or ConversationState(event.workspace, event.subject)
+        state = self._state(arrival.key) or _unknown(arrival, row[1])
         if row[1] <= state.seq:
             self._check_repeat(event, row)
             return False
@@ -178,11 +180,21 @@ class _Fold:
         after = evolved(state, arrival)
         self._put(after)
         archived = Row(event.workspace, event.subject, row[1], event.causationid, after.received, arrival.raw)
+        if isinstance(arrival.data, ev.ContactErased):
+            self._erase(row)
         self._changes.rows[row] = archived
         self._take_words(arrival.data, row)
         if isinstance(arrival.data, ev.MessageStatusChanged):
             self._patch(StatusPatch(_row_of(event, arrival.data.message_id), arrival.data.status))
         return True
+
+    def _erase(self, row: RowId) -> None:
+        """Of this batch, and of what is stored."""
+        changes, key = self._changes, row[0]
+        changes.rows = {ident: one for ident, one in changes.rows.items() if ident[0] != key}
+        changes.words = {ident: words for ident, words in changes.words.items() if ident[0] != key}
+        changes.patches = [patch for patch in changes.patches if patch.row[0] != key]
+        changes.erased[key] = row[1]
 
     def _take_words(self, data: Shape | None, row: RowId) -> None:
         match data:
@@ -222,6 +234,9 @@ class _Fold:
             self._changes.unplaced += 1
             return
         up_to = min(up_to, state.seq)
+        if up_to <= state.erased_seq:
+            self._changes.unplaced += 1
+            return
         kept = self._row((state.key, up_to))
         settled = state.received if up_to == state.seq else kept.received if kept else 0
         marked = replace(state, settled=max(state.settled, settled), read_up_to=max(state.read_up_to, up_to))
@@ -230,7 +245,7 @@ class _Fold:
     def _take_attachment(self, patch: AttachmentPatch) -> None:
         key, seq = patch.row
         state = self._state(key)
-        if state is None or seq > state.seq:
+        if state is None or not state.erased_seq < seq <= state.seq:
             self._changes.unplaced += 1
             return
         self._patch(patch)
@@ -251,6 +266,12 @@ class _Fold:
         stored = self._known.conversations.get(state.key)
         self._changes.before[state.key] = stored.seq if stored else 0
         self._changes.conversations[state.key] = state
+
+
+def _unknown(arrival: Arrival, seq: int) -> ConversationState:
+    """The conversation before its first event here. An archive may begin with an erasure: what was before is gone."""
+    before = seq - 1 if isinstance(arrival.data, ev.ContactErased) else 0
+    return ConversationState(arrival.event.workspace, arrival.event.subject, before)
 
 
 def _row_of(event: CloudEvent, message: str) -> RowId:

@@ -41,10 +41,16 @@ class Reader:
 
     async def contact(self, member: Principal, ident: str) -> ConversationState:
         """The conversation state that holds the contact; perhaps not opened yet. Problem 404."""
-        state = await self._known(member, conversation_id(ident) if _UUID.fullmatch(ident) else "")
+        state = await self._known(member, self.conversation_of(ident))
         if state.contact is None or state.contact.id != ident:
             raise not_found("There is no such contact.")
         return state
+
+    def conversation_of(self, contact: str) -> str:
+        """The id of a contact's conversation, whether or not there is one. Problem 404 for what can't be a contact."""
+        if not _UUID.fullmatch(contact):
+            raise not_found("There is no such contact.")
+        return conversation_id(contact)
 
     async def until(
         self, state: ConversationState, good: Callable[[ConversationState], bool], seconds: float = WAIT_S

@@ -45,6 +45,8 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     `gateway_stream_max_sockets`: one more is answered 503 and should try another replica.
     `gateway_cursor_key` signs stream cursors and tickets; all replicas have the same. `gateway_cursor_key_previous`:
     what it signed is accepted as well; to change keys, set the new one here first (docs/operations.md).
+    `gateway_keep_days`: contacts whose conversations had no activity for so many days are erased (docs/privacy.md);
+    unset = kept for good.
     """
 
     gateway_http_port: Port = 8080
@@ -59,6 +61,7 @@ class GatewaySettings(Settings, AuthSettings, ReadModelSettings):
     gateway_cursor_key: Key
     gateway_cursor_key_previous: Key | None = None
     gateway_console: Path | None = None
+    gateway_keep_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
     gateway_console_origins: str = ""
     snippets_url: HttpUrl = "http://127.0.0.1:8084"
     media_url: HttpUrl = "http://127.0.0.1:8085"

@@ -1,6 +1,7 @@
 """The composition root of media: the only place that constructs clients."""
 
 from services.media.checking import Checking, Uploads
+from services.media.erasing import Erasing
 from services.media.fetching import Fetches
 from services.media.handlers import MediaJobs
 from services.media.http import MediaRoutes
@@ -50,16 +51,18 @@ def build(settings: MediaSettings) -> Service:
     outbox = Outbox(mongo.db, producer, [MEDIA_DOCUMENTS], metrics)
     store = MediaStore(mongo, outbox, settings.media_quota)
     keeper = Keeper(mongo, objects, store)
+    erasing = Erasing(mongo, store, keeper, clock)
     checking = Checking(keeper, Sandbox({"LANG": "C.UTF-8"}, at_once=settings.workers), clock)
     uploads = Worker("uploads", store, Uploads(objects, checking), clock, metrics, _crew(settings, settings.workers))
     downloads = Downloads(OutboundPolicy(settings.allow_private_urls))
     fetching = Fetches(downloads, checking, clock, max(1, settings.workers // 2))
     fetches = Worker("fetches", store, fetching, clock, metrics, _crew(settings, settings.media_fetchers))
-    sweeper = Sweeper(store, objects, keeper, clock, metrics)
-    jobs = messaging.group(NAME, [topics.MEDIA_JOBS], MediaJobs(store, uploads, fetches, clock), producer)
+    sweeper = Sweeper(store, objects, keeper, erasing, clock, metrics)
+    handler = MediaJobs(store, uploads, fetches, erasing, clock)
+    jobs = messaging.group(NAME, [topics.MEDIA_JOBS], handler, producer)
     app = api(NAME, Access(Verifier(settings, keys), members), metrics, tracing)
     gateway = ServiceClient(settings.gateway_url, "gateway")
-    MediaRoutes(store, Uploading(store, objects, clock, gateway), objects, clock).add(app)
+    MediaRoutes(store, Uploading(store, objects, clock, gateway, erasing), objects, clock).add(app)
     health.ready_when_reachable("kafka", messaging)
     health.ready_when_reachable("mongo", mongo)
     health.ready_when_reachable("s3", objects)
@@ -77,6 +80,7 @@ def build(settings: MediaSettings) -> Service:
         objects,
         store,
         keeper,
+        erasing,
         producer,
         outbox,
     ]

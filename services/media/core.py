@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
+from shared.contracts.ids import split_message_id
 from shared.contracts.media_types import Purpose, kind_of, presentation
 from shared.contracts.resources import AttachmentKind, MediaState, Rendition
 
@@ -18,6 +19,10 @@ OBJECTS_LAST = timedelta(hours=48)
 """Objects outlive their last use by so long."""
 
 ORIGINAL: Literal["original"] = "original"
+ERASED = "CONTACT_ERASED"
+
+MOST_SENT = 1_000
+"""Of an agent's file that was sent in more conversations, the last so many count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,17 +36,38 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """A conversation as of one of its seqs."""
+
+    conversation_id: str
+    seq: int
+
+    def covers(self, other: "Moment") -> bool:
+        """Whether that was in the same conversation, and not later."""
+        return other.conversation_id == self.conversation_id and other.seq <= self.seq
+
+
+def moment_of(message_id: str) -> Moment:
+    return Moment(*split_message_id(message_id))
+
+
+@dataclass(frozen=True, slots=True)
 class Carrier:
     """The inbound message that a media came with."""
 
     conversation_id: str
     message_id: str
 
+    @property
+    def moment(self) -> Moment:
+        return moment_of(self.message_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Media:
-    """`size` in bytes, as declared until it was checked. `conversation`: that a draft was begun in. `used`: a message
-    refers to it. `removed`: deleted from the library, or discarded. `look_at`: when time alone changes it next. `gone`:
+    """`size` in bytes, as declared until it was checked. `begun`: the conversation that a draft was begun for, as its
+    maker saw it. `used`: a message refers to it; `sent`, of what an agent made for replies: the last one of each
+    conversation. `removed`: deleted from the library, or discarded. `look_at`: when time alone changes it next. `gone`:
     only its last record is left."""
 
     workspace: str
@@ -59,8 +85,9 @@ class Media:
     renditions: tuple[Rendition, ...] = ()
     library: Place | None = None
     carrier: Carrier | None = None
-    conversation: str | None = None
+    begun: Moment | None = None
     used: bool = False
+    sent: tuple[Moment, ...] = ()
     removed: bool = False
     gone: bool = False
     look_at: datetime | None = None
@@ -77,6 +104,11 @@ class Media:
     def draft(self) -> bool:
         """Nobody but its maker knows of it yet."""
         return self.library is None and self.carrier is None and not self.used
+
+    @property
+    def erased(self) -> bool:
+        """Nothing of it is left to be kept or brought back."""
+        return self.code == ERASED
 
     @property
     def charged(self) -> int:
@@ -129,13 +161,46 @@ def refused(media: Media, code: str, now: datetime) -> Media:
     return _next(media, state="rejected", code=code, look_at=None if media.carrier else now + REFUSED_LASTS)
 
 
-def used(media: Media) -> Media:
-    """A message refers to it. That counts, even where a draft expired or was discarded at the same time."""
-    if media.used or media.gone:
+def used(media: Media, message: Moment) -> Media:
+    """A message refers to it. That counts, even where a draft expired or was discarded at the same time; an erasure is
+    for good."""
+    sent = _sent(media, message)
+    if media.gone or media.erased or (media.used and sent == media.sent):
         return media
     if media.state == "rejected" and media.renditions:
-        return _next(media, state="ready", code=None, used=True, look_at=None)
-    return _next(media, used=True, look_at=None if media.state == "ready" else media.look_at)
+        return _next(media, state="ready", code=None, used=True, sent=sent, look_at=None)
+    return _next(media, used=True, sent=sent, look_at=None if media.state == "ready" else media.look_at)
+
+
+def _sent(media: Media, message: Moment) -> tuple[Moment, ...]:
+    """What the library has, or a customer sent, is theirs, wherever else it was sent."""
+    if media.library or media.carrier or any(one.covers(message) for one in media.sent):
+        return media.sent
+    return (*(one for one in media.sent if not message.covers(one)), message)[-MOST_SENT:]
+
+
+def erased(media: Media, end: Moment, now: datetime) -> Media:
+    """Without what it has of the conversation's time up to `end`; the same one where that is nothing (any more).
+
+    A customer's file goes with its message, also where an agent sent it on. What an agent made goes with the last
+    message that has it or, not sent yet, with the conversation that it was begun for.
+    """
+    if media.library or media.erased:
+        return media
+    if media.carrier is not None:
+        return _wiped(media, now) if end.covers(media.carrier.moment) else media
+    sent = tuple(one for one in media.sent if not end.covers(one))
+    begun = None if media.begun and end.covers(media.begun) else media.begun
+    if not sent and (media.sent or begun != media.begun):
+        return _wiped(media, now)
+    return media if (sent, begun) == (media.sent, media.begun) else _next(media, sent=sent, begun=begun)
+
+
+def _wiped(media: Media, now: datetime) -> Media:
+    """Also of one that is gone, while its document waits."""
+    nothing = {"content_type": None, "filename": None, "size": None, "duration_s": None, "waveform": None}
+    look_at = None if media.gone else now + REFUSED_LASTS
+    return _next(media, state="rejected", code=ERASED, renditions=(), sent=(), look_at=look_at, **nothing)
 
 
 def described(media: Media, name: str, description: str | None) -> Media:

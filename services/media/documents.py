@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from services.media.core import Carrier, Media, Place
+from services.media.core import Carrier, Media, Moment, Place
 from shared.contracts.ids import document_key, object_key
 from shared.contracts.resources import Rendition
 from shared.runtime.folding import folded
@@ -29,8 +29,10 @@ def document_of(media: Media) -> Document:
         "renditions": [one.model_dump() for one in media.renditions],
         "library": _library(media),
         "carrier": media.carrier and [media.carrier.conversation_id, media.carrier.message_id],
-        "conversation": media.conversation,
+        "conversation": media.begun and media.begun.conversation_id,
+        "begun_seq": media.begun and media.begun.seq,
         "used": media.used,
+        "sent": [{"conversation": one.conversation_id, "seq": one.seq} for one in media.sent],
         "removed": media.removed,
         "gone": media.gone,
         "look_at": media.look_at,
@@ -56,12 +58,26 @@ def media_of(row: Mapping[str, Any]) -> Media:
         renditions=tuple(Rendition.model_validate(one) for one in row["renditions"]),
         library=place and Place(place["name"], place["description"], place["added_by"], place["added_at"]),
         carrier=carrier and Carrier(*carrier),
-        conversation=row.get("conversation"),
+        begun=_begun(row),
         used=row["used"],
+        sent=_sent(row),
         removed=row["removed"],
         gone=row["gone"],
         look_at=row["look_at"],
     )
+
+
+def _begun(row: Mapping[str, Any]) -> Moment | None:
+    conversation = row.get("conversation")
+    return Moment(conversation, row.get("begun_seq") or 0) if conversation else None
+
+
+def _sent(row: Mapping[str, Any]) -> tuple[Moment, ...]:
+    """Before messages were noted, drafts were sent where they were begun."""
+    if "sent" in row:
+        return tuple(Moment(one["conversation"], one["seq"]) for one in row["sent"])
+    begun = _begun(row)
+    return (begun,) if begun and row["used"] else ()
 
 
 def _library(media: Media) -> Document | None:

@@ -6,12 +6,12 @@ be checked, files to be fetched from channels.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from services.media.core import Media
+from services.media.core import ERASED, Media
 from services.media.documents import document_of, media_of
 from services.media.telling import events, record
 from shared.contracts.ids import document_key
@@ -19,6 +19,7 @@ from shared.contracts.outbound import FetchMedia
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import MEDIA, WORKSPACE_EVENTS
 from shared.contracts.wire import encode
+from shared.runtime.faults import Transient
 from shared.runtime.folding import folded
 from shared.runtime.mongo import (
     Document,
@@ -40,7 +41,11 @@ QUEUES: tuple[Queue, ...] = ("uploads", "fetches")
 KEEP_GONE = timedelta(days=7)
 """So long a document waits in case its last record couldn't be published."""
 
+TRIES = 20
+
 _LISTED = {"library.added_at": {"$type": "date"}, "removed": False, "gone": False}
+
+OF_A_CONVERSATION = ("carrier", "conversation", "sent.conversation")
 
 INDEXES = (
     IndexModel(
@@ -52,6 +57,15 @@ INDEXES = (
     IndexModel([("job.queue", 1), ("job.due_at", 1), ("workspace", 1)], name="queues", sparse=True),
     IndexModel("upload", name="uploads", sparse=True),
     IndexModel("objects", name="objects", sparse=True),
+    IndexModel([("workspace", 1), ("carrier", 1)], name="came_with", partialFilterExpression={"carrier": {"$gt": ""}}),
+    IndexModel(
+        [("workspace", 1), ("conversation", 1)], name="begun_for", partialFilterExpression={"conversation": {"$gt": ""}}
+    ),
+    IndexModel(
+        [("workspace", 1), ("sent.conversation", 1)],
+        name="sent_in",
+        partialFilterExpression={"sent.conversation": {"$gt": ""}},
+    ),
     IndexModel("gone_at", name="gone", expireAfterSeconds=int(KEEP_GONE.total_seconds())),
 )
 
@@ -107,6 +121,17 @@ class Change:
     job: bool = False
     owner: str | None = None
     more: Sequence[Outgoing] = ()
+
+
+async def insisted(change: Callable[[], Awaitable[None]]) -> None:
+    """`change` reads, then writes; anew where somebody else was quicker. Transient."""
+    for _ in range(TRIES):
+        try:
+            await change()
+        except Stale:
+            continue
+        return
+    raise Transient("a media keeps changing")
 
 
 class MediaStore:
@@ -191,6 +216,18 @@ class MediaStore:
                 await self._accounts.update_one({"_id": after.workspace}, {"$inc": {"used": owed}}, session=session)
 
         await self._in_turn(after, work)
+
+    # what jobs say
+
+    async def whatever(self, workspace: str, ident: str) -> Media | None:
+        """Also one that is gone, while its document is here."""
+        return await self._one(workspace, ident, {})
+
+    async def of_conversation(self, workspace: str, conversation: str) -> list[str]:
+        """Ids of what came with its messages, was sent in one or begun for one, and isn't erased yet."""
+        places = [{"workspace": workspace, path: conversation} for path in OF_A_CONVERSATION]
+        found = self._media.find({"$or": places, "code": {"$ne": ERASED}}, {"id": 1})
+        return [row["id"] for row in await found.to_list(None)]
 
     # workers
 
@@ -289,7 +326,9 @@ def _update(before: Media, after: Media, change: Change) -> Document:
         values["job"] = _job("uploads", change.at)
     if after.gone:
         values["gone_at"] = change.at
-    update: Document = {"$set": values, "$push": {"pending": {"$each": pending_entries(told, change.at)}}}
-    if after.state != "processing":
-        update["$unset"] = {"job": ""}
-    return update
+    over = {"job": after.state != "processing", "fetch": after.erased, "upload": after.erased}
+    return {
+        "$set": values,
+        "$push": {"pending": {"$each": pending_entries(told, change.at)}},
+        "$unset": {name: "" for name, is_over in over.items() if is_over},
+    }

@@ -4,6 +4,7 @@ All of it is repeatable, and any number of replicas may do it at once.
 """
 
 from services.media.core import UPLOAD_LASTS, Media, looked_at
+from services.media.erasing import Erasing
 from services.media.keeping import Keeper
 from services.media.store import QUEUES, Change, MediaStore, Stale
 from services.media.uploading import INCOMING
@@ -23,11 +24,20 @@ INCOMING_LASTS = 2 * UPLOAD_LASTS
 class Sweeper(Regularly):
     """Sweeps every minute."""
 
-    def __init__(self, store: MediaStore, objects: ObjectStore, keeper: Keeper, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        store: MediaStore,
+        objects: ObjectStore,
+        keeper: Keeper,
+        erasing: Erasing,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> None:
         super().__init__(self.sweep, EVERY_S, "the sweep of media")
         self._store = store
         self._objects = objects
         self._keeper = keeper
+        self._erasing = erasing
         self._clock = clock
         self._metrics = metrics
 
@@ -44,6 +54,9 @@ class Sweeper(Regularly):
                 await self._look_at(media)
 
     async def _look_at(self, media: Media) -> None:
+        """What its maker had to look for, and may have died before: an erasure of the conversation."""
+        if media.begun is not None:
+            await self._erasing.heed(media.workspace, media.id, media.begun.conversation_id)
         now = self._clock.now()
         after = looked_at(media, now)
         if after.gone:

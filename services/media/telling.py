@@ -69,13 +69,18 @@ def _news(before: Media, after: Media) -> list[MediaReady | MediaRejected | File
     listed = after.library is not None and not after.removed
     if after.state == "ready" and before.state == "processing":
         news.append(MediaReady(**_place(after), attachment=attachment(after)))
-    if after.state == "rejected" and before.state in ("uploading", "processing") and not after.removed:
+    if after.state == "rejected" and before.state in ("uploading", "processing") and not _untold(after):
         news.append(MediaRejected(**_place(after), code=after.code or "UNREADABLE"))
     if listed and after.state == "ready" and (before.state != "ready" or before.library != after.library):
         news.append(FileAdded(file=shown_file(after)))
     if after.library is not None and after.removed and not before.removed and before.state == "ready":
         news.append(FileRemoved(file=shown_file(before)))
     return news
+
+
+def _untold(media: Media) -> bool:
+    """Whoever took it away knows; and nobody has the message of an erased one any more."""
+    return media.removed or (media.erased and media.carrier is not None)
 
 
 def attachment(media: Media) -> resources.Attachment:
@@ -91,10 +96,10 @@ def attachment(media: Media) -> resources.Attachment:
 
 
 def _place(media: Media) -> dict[str, Any]:
-    carrier = media.carrier
+    carrier, begun = media.carrier, media.begun
     return {
         "media_id": media.id,
-        "conversation_id": carrier.conversation_id if carrier else media.conversation,
+        "conversation_id": carrier.conversation_id if carrier else begun and begun.conversation_id,
         "message_id": carrier.message_id if carrier else None,
     }
 

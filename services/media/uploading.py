@@ -1,25 +1,27 @@
 """An upload from its announcement to its job.
 
 Death between two awaits: before `begin` there is nothing; after it an upload that nobody completes, which the sweep
-ends. `complete` looks for the bytes, then changes the state and makes the job in one write: twice at once, one of them
-is too late.
+ends, also where its conversation was erased meanwhile. `complete` looks for the bytes, then changes the state and makes
+the job in one write: twice at once, one of them is too late.
 """
 
 import uuid
 from dataclasses import dataclass, replace
 from urllib.parse import quote
 
-from services.media.core import UPLOAD_LASTS, Media, Place, begun, completed, discarded
+from services.media.core import UPLOAD_LASTS, Media, Moment, Place, begun, completed, discarded
+from services.media.erasing import Erasing
 from services.media.filenames import BadName, checked_name
 from services.media.store import Change, MediaStore, QuotaExceeded, Stale
 from shared.contracts.media_types import MediaType, Purpose, max_bytes, media_type_of
 from shared.contracts.outbound import ProcessMedia
+from shared.contracts.shape import Shape
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import MEDIA_JOBS
-from shared.contracts.wire import encode
+from shared.contracts.wire import Undecodable, decode_as, encode
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
-from shared.runtime.problems import Problem, not_found
+from shared.runtime.problems import Problem, not_found, unavailable
 from shared.runtime.records import Outgoing
 from shared.runtime.s3 import ObjectMissing, ObjectStore
 from shared.runtime.service_client import ServiceClient
@@ -46,10 +48,19 @@ class Upload:
     expires_at: str
 
 
+class Seen(Shape):
+    """Of a conversation, as the gateway shows it to a member."""
+
+    seq: int
+
+
 class Uploading:
-    def __init__(self, store: MediaStore, objects: ObjectStore, clock: Clock, gateway: ServiceClient) -> None:
-        """`gateway`: is asked whether a member may see a conversation."""
+    def __init__(
+        self, store: MediaStore, objects: ObjectStore, clock: Clock, gateway: ServiceClient, erasing: Erasing
+    ) -> None:
+        """`gateway`: is asked whether a member may see a conversation, and how far it is."""
         self._gateway = gateway
+        self._erasing = erasing
         self._store = store
         self._objects = objects
         self._clock = clock
@@ -64,9 +75,12 @@ class Uploading:
     async def begin_draft(self, principal: Principal, announced: Announced, conversation: str) -> Upload:
         """For a reply in a conversation. Problem 404, 422, 413, 409, 503."""
         media = self._announced(principal, announced)
-        if await self._gateway.find(f"/v1/conversations/{quote(conversation, safe='')}", principal.token) is None:
+        seen = await self._seen(principal, conversation)
+        upload = await self._begun(replace(media, begun=seen))
+        if await self._erasing.is_over(media.workspace, seen):
+            await self._erasing.heed(media.workspace, media.id, conversation)
             raise not_found("There is no such conversation.")
-        return await self._begun(replace(media, conversation=conversation))
+        return upload
 
     async def discard(self, principal: Principal, media: Media) -> None:
         """A draft of the member's. Problem 404, 409."""
@@ -103,6 +117,15 @@ class Uploading:
             await self._objects.head(upload)
         except ObjectMissing:
             raise Problem(409, "NOT_UPLOADED", "Nothing was uploaded yet.") from None
+
+    async def _seen(self, principal: Principal, conversation: str) -> Moment:
+        found = await self._gateway.find(f"/v1/conversations/{quote(conversation, safe='')}", principal.token)
+        if found is None:
+            raise not_found("There is no such conversation.")
+        try:
+            return Moment(conversation, decode_as(Seen, found).seq)
+        except Undecodable:
+            raise unavailable("The gateway answered nonsense; nothing was begun.") from None
 
     def _announced(self, principal: Principal, announced: Announced) -> Media:
         known = media_type_of(announced.content_type)

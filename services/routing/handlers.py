@@ -120,6 +120,8 @@ class Routing:
             plan = protocol.plan(arrivals, self._ground(documents, remembered), rules)
             await self._carry_out(plan)
             documents |= {document.key: document for document in plan.settled}
+            for key in plan.erased:
+                remembered = memory.without_outcomes(remembered, key)
             remembered |= {one.key: one for one in plan.remembered}
             arrivals = arrivals[plan.taken :]
 
@@ -159,7 +161,7 @@ class Routing:
 
     async def _save(self, plan: Plan) -> None:
         try:
-            await self._ports.states.save(plan.writes, plan.remembered)
+            await self._ports.states.save(plan.writes, plan.remembered, plan.erased)
         except Conflict:
             self._cache.clear()
             self._ports.meter.conflict()

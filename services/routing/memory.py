@@ -4,11 +4,11 @@ Kinds: `message` (the channel's id of a customer's message), `edit` (the record 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.routing.core import NOTHING_KNOWN, Decision, Known
 from shared.contracts.commands import CommandRecord
-from shared.contracts.events import TYPE_OF, First, MessageWasReceived
+from shared.contracts.events import TYPE_OF, ContactErased, First, MessageWasReceived
 from shared.contracts.inbound import InboundRecord, MessageDeleted, MessageEdited, MessageReceived
 
 Item = InboundRecord | CommandRecord
@@ -16,7 +16,7 @@ Item = InboundRecord | CommandRecord
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """`key`: document, kind and id. `seq`: of the message; `first`: the outcome of the command."""
+    """`key`: document, kind and id. `seq`: of the message; `first`: the outcome of the command, unless erased."""
 
     key: str
     seq: int | None = None
@@ -68,6 +68,21 @@ def to_remember(key: str, item: Item, decision: Decision, before: Known) -> Reme
             return None
 
 
+def erases(decision: Decision) -> bool:
+    """Whether it erases what its conversation was, and with it what is remembered of outcomes."""
+    return any(isinstance(event.data, ContactErased) for event in decision.events)
+
+
+def without_outcomes(remembered: Mapping[str, Remembered], key: str) -> dict[str, Remembered]:
+    """Commands of this document stay known, but not what they said."""
+    prefix = command_prefix(key)
+    return {name: replace(one, first=None) if name.startswith(prefix) else one for name, one in remembered.items()}
+
+
+def command_prefix(key: str) -> str:
+    return f"{key}:command:"
+
+
 def _message(key: str, external_id: str) -> str:
     return f"{key}:message:{external_id}"
 
@@ -77,4 +92,4 @@ def _edit(key: str, item: InboundRecord) -> str:
 
 
 def _command(key: str, item: CommandRecord) -> str:
-    return f"{key}:command:{item.id}"
+    return command_prefix(key) + item.id

@@ -12,7 +12,7 @@ from services.routing import core, memory, outgoing
 from services.routing.core import Counted, Decision, Illegal, Known, State
 from services.routing.documents import Arrival, Document, Entry, advanced
 from services.routing.memory import Remembered
-from shared.contracts.commands import CommandRecord
+from shared.contracts.commands import CommandRecord, EraseContact
 from shared.contracts.topics import CHANNEL_OUTBOUND, MAX_RECORD_BYTES, WORKSPACE_EVENTS
 from shared.runtime.faults import Poison
 from shared.runtime.records import Outgoing, Record
@@ -82,7 +82,7 @@ class Refusal:
 class Plan:
     """The first `taken` arrivals. Dead-letter the `refused`, write `writes` and `remembered` in one transaction, then
     publish the waves, each acknowledged before the next; after that the documents are as in `settled`: nothing of
-    theirs is owed."""
+    theirs is owed. Of the documents `erased` the outcomes that were remembered before are forgotten in that write."""
 
     taken: int
     refused: tuple[Refusal, ...]
@@ -92,6 +92,7 @@ class Plan:
     settled: tuple[Document, ...]
     decided: int
     counted: Mapping[Counted, int]
+    erased: tuple[str, ...] = ()
 
 
 def plan(arrivals: Sequence[Arrival], ground: Ground, rules: Rules = RULES) -> Plan:
@@ -137,14 +138,18 @@ class _Fold:
     remembered: dict[str, Remembered] = field(default_factory=dict)
     refused: list[Refusal] = field(default_factory=list)
     counted: Counter[Counted] = field(default_factory=Counter)
+    erased: dict[str, None] = field(default_factory=dict)
     size: int = 0
     decided: int = 0
 
     def take(self, arrival: Arrival) -> bool:
-        """False: it doesn't fit any more."""
+        """False: it doesn't fit any more; or it is an erasure, which waits until nothing of the time before is owed, so
+        that what is written with it doesn't hold what it erases."""
         desk = self._desk(arrival.key)
         if arrival.record.offset <= desk.applied.get(arrival.source, -1):
             return True
+        if isinstance(arrival.item, EraseContact) and desk.tail:
+            return False
         known = self._known(arrival)
         decision = self._decided(arrival, desk.state, known)
         if decision is None:
@@ -171,6 +176,7 @@ class _Fold:
             tuple(replace(document, pending=()) for document in after),
             self.decided,
             self.counted,
+            tuple(self.erased),
         )
 
     def _desk(self, key: str) -> _Desk:
@@ -184,8 +190,11 @@ class _Fold:
 
     def _known(self, arrival: Arrival) -> Known:
         names = memory.names(arrival.key, arrival.item)
-        found = {name: self.remembered.get(name) or self.ground.remembered.get(name) for name in names}
-        return memory.known(arrival.key, arrival.item, {name: one for name, one in found.items() if one})
+        before = {name: one for name in names if (one := self.ground.remembered.get(name))}
+        if arrival.key in self.erased:
+            before = memory.without_outcomes(before, arrival.key)
+        here = {name: one for name in names if (one := self.remembered.get(name))}
+        return memory.known(arrival.key, arrival.item, before | here)
 
     def _decided(self, arrival: Arrival, state: State | None, known: Known) -> Decision | None:
         """A refused command has an outcome all the same (I8); from another refused record nothing follows."""
@@ -198,7 +207,7 @@ class _Fold:
             return None
 
     def _entries(self, arrival: Arrival, decision: Decision) -> list[Entry]:
-        records = [outgoing.of_effect(effect) for effect in decision.effects]
+        records = [record for effect in decision.effects for record in outgoing.of_effect(effect)]
         records += [outgoing.of_event(event) for event in decision.events]
         records = [carrying(record, arrival.record.trace) for record in records]
         source, offset, at = arrival.source, arrival.record.offset, self.ground.now_ms
@@ -226,6 +235,8 @@ class _Fold:
         desk.applied = advanced(desk.applied, arrival.source, arrival.record.offset)
         desk.tail += entries
         desk.changed = True
+        if memory.erases(decision):
+            self.erased[arrival.key] = None
 
     def _remember(self, arrival: Arrival, decision: Decision, known: Known) -> None:
         if new := memory.to_remember(arrival.key, arrival.item, decision, known):

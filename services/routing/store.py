@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from services.routing.core import State
 from services.routing.documents import Document, Entry
-from services.routing.memory import Remembered
+from services.routing.memory import Remembered, command_prefix
 from shared.contracts import wire
 from shared.contracts.events import First
 from shared.runtime.faults import Fenced
@@ -20,6 +20,8 @@ from shared.runtime.mongo import IndexModel, InsertOne, Mongo, PyMongoError, Rep
 from shared.runtime.records import Outgoing
 
 REMEMBERED_FOR = timedelta(days=15)
+END = "\U0010ffff"
+"""Behind every id."""
 _STATE: TypeAdapter[State] = TypeAdapter(State)
 
 
@@ -36,9 +38,12 @@ class States(Protocol):
     async def remembered(self, keys: Sequence[str]) -> dict[str, Remembered]:
         """What is remembered under these keys, for 15 days at least."""
 
-    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+    async def save(
+        self, writes: Sequence[Document], remembered: Sequence[Remembered], erased: Sequence[str] = ()
+    ) -> None:
         """All or nothing: every write only where the stored version is the one before (1: where there is none), every
-        memory only where there is none. Raises Conflict. After any other error the outcome is unknown."""
+        memory only where there is none. Of the documents `erased` no outcome of a command stays remembered but those
+        given now. Raises Conflict. After any other error the outcome is unknown."""
 
 
 class Store:
@@ -64,13 +69,19 @@ class Store:
         rows = await self._seen.find({"_id": {"$in": list(keys)}}).to_list(None) if keys else []
         return {row["_id"]: _memory(row) for row in rows}
 
-    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+    async def save(
+        self, writes: Sequence[Document], remembered: Sequence[Remembered], erased: Sequence[str] = ()
+    ) -> None:
         gone_at = datetime.now(UTC) + REMEMBERED_FOR
         rows = [_row(document, gone_at) for document in writes]
         seen = [_memory_row(one, gone_at) for one in remembered]
 
         async def work(session: Session) -> None:
-            await self._write(rows, seen, session)
+            await self._write(rows, session)
+            for key in erased:
+                await self._forget_outcomes(key, session)
+            if seen:
+                await self._seen.insert_many(seen, ordered=False, session=session)
 
         try:
             await self._mongo.transaction(work)
@@ -79,7 +90,7 @@ class Store:
                 raise Conflict("somebody else has written this conversation first") from error
             raise
 
-    async def _write(self, rows: Sequence[Row], seen: Sequence[Row], session: Session) -> None:
+    async def _write(self, rows: Sequence[Row], session: Session) -> None:
         new = [InsertOne(row) for row in rows if row["version"] == 1]
         changed = [
             ReplaceOne({"_id": row["_id"], "version": row["version"] - 1}, row) for row in rows if row["version"] > 1
@@ -87,8 +98,11 @@ class Store:
         done = await self._conversations.bulk_write([*new, *changed], ordered=False, session=session)
         if done.matched_count != len(changed):
             raise Conflict(f"{len(changed) - done.matched_count} conversations have another version")
-        if seen:
-            await self._seen.insert_many(seen, ordered=False, session=session)
+
+    async def _forget_outcomes(self, key: str, session: Session) -> None:
+        prefix = command_prefix(key)
+        commands = {"_id": {"$gte": prefix, "$lt": prefix + END}}
+        await self._seen.update_many(commands, {"$set": {"first": None}}, session=session)
 
 
 def _expiry(name: str) -> IndexModel:

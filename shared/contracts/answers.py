@@ -99,6 +99,27 @@ class Counters(Answered):
     needs_human: int
 
 
+class ExportedFile(Answered):
+    """`content`: where it can be downloaded, with the same token."""
+
+    media_id: str
+    filename: str | None
+    content_type: str | None
+    size: int | None
+    content: str
+
+
+class Export(Answered):
+    """All that is kept about a contact. `events`: the whole thread with notes, as on the stream, in ascending `seq`."""
+
+    workspace: str
+    exported_at: Timestamp
+    contact: Contact
+    conversation: Conversation | None
+    events: list[CloudEvent]
+    files: list[ExportedFile]
+
+
 class StreamTicket(Answered):
     ticket: str
     url: str
@@ -237,6 +258,8 @@ ANSWERS: Mapping[str, Answer] = {
     f"POST {_C}/read": Answer(200, Conversation, "NOT_FOUND LAGGING"),
     "GET /v1/contacts/{contact_id}": Answer(200, Contact, "NOT_FOUND LAGGING"),
     "PATCH /v1/contacts/{contact_id}": Answer(200, Contact, COMMAND, also=PENDING),
+    "DELETE /v1/contacts/{contact_id}": Answer(204, None, COMMAND, also=PENDING),
+    "GET /v1/contacts/{contact_id}/export": Answer(200, Export, "NOT_FOUND LAGGING"),
     "GET /v1/counters": Answer(200, Counters),
     "GET /v1/commands/{command_id}": Answer(200, Outcome, "NOT_FOUND"),
     "GET /v1/deliveries": Answer(200, Page[Delivery], "BAD_CURSOR"),

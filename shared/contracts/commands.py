@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from shared.contracts.inbound import Reason
-from shared.contracts.resources import Attachment, Name
+from shared.contracts.resources import Attachment, ErasureReason, Name
 from shared.contracts.shape import MAX_ATTACHMENTS, MemberId, MessageId, Shape, Text, Uuid, Workspace
 from shared.contracts.times import Timestamp
 
@@ -91,6 +91,15 @@ class UpdateContact(CommandRecord):
     fields: dict[Literal["first_name", "last_name", "name", "email", "country"], Name | None]
 
 
+class EraseContact(CommandRecord):
+    """Forget the contact, the conversation's content and its files. `expected_seq`: only if nothing has happened since;
+    else rejected `CONFLICT`. Asked for by an owner or a manager, or by the system (retention)."""
+
+    type: Literal["EraseContact"] = "EraseContact"
+    reason: ErasureReason
+    expected_seq: int | None = None
+
+
 class BotText(Shape):
     text: Text
 
@@ -112,4 +121,16 @@ class BotFailed(CommandRecord):
     reason: Annotated[Reason, StringConstraints(min_length=1)]
 
 
-Command = SendReply | AddNote | Assign | DisableBot | EnableBot | Close | Reopen | UpdateContact | BotReply | BotFailed
+Command = (
+    SendReply
+    | AddNote
+    | Assign
+    | DisableBot
+    | EnableBot
+    | Close
+    | Reopen
+    | UpdateContact
+    | EraseContact
+    | BotReply
+    | BotFailed
+)

@@ -73,6 +73,7 @@ _ALL = (
     ErrorCode("ADAPTER_REFUSED", None, "The channel adapter refused the message", "See the adapter's answer in `error`."),
     ErrorCode("DELIVERY_EXPIRED", None, "Not delivered within 24 h", "Check the adapter, then send again."),
     ErrorCode("CANCELLED", None, "A member cancelled the delivery", "Nothing: no attempt follows. An earlier one without an answer may have arrived."),
+    ErrorCode("CONTACT_ERASED", None, "The contact was erased", "Nothing: what was still under way for them has ended, files of theirs are gone."),
     ErrorCode("RESULT_UNKNOWN", None, "The hand-over was interrupted", "Check with the channel whether it arrived before sending again."),
     ErrorCode("MEDIA_EXPIRED", None, "A draft was not sent within 24 h", "Record or upload it again."),
     ErrorCode("DISCARDED", None, "A member discarded it", "Nothing."),

@@ -13,6 +13,7 @@ from shared.contracts.resources import (
     Attachment,
     BotState,
     Contact,
+    ErasureReason,
     LibraryFile,
     Member,
     Message,
@@ -32,6 +33,15 @@ class ContactCreated(Shape):
 
 class ContactUpdated(Shape):
     contact: Contact
+
+
+class ContactErased(Shape):
+    """Everything about the contact up to this event is gone from what we keep: fields, messages, notes, files. The
+    conversation's `seq` goes on; a customer who writes again is a new contact under the same ids."""
+
+    contact_id: Uuid
+    by: str
+    reason: ErasureReason
 
 
 class ConversationOpened(Shape):
@@ -195,6 +205,7 @@ class PresenceChanged(Shape):
 EventData = (
     ContactCreated
     | ContactUpdated
+    | ContactErased
     | ConversationOpened
     | ConversationClosed
     | ConversationReopened
@@ -228,6 +239,7 @@ EVENT_TYPES: MappingProxyType[str, type[Shape]] = MappingProxyType(
     {
         "relaydesk.contact.created.v1": ContactCreated,
         "relaydesk.contact.updated.v1": ContactUpdated,
+        "relaydesk.contact.erased.v1": ContactErased,
         "relaydesk.conversation.opened.v1": ConversationOpened,
         "relaydesk.conversation.closed.v1": ConversationClosed,
         "relaydesk.conversation.reopened.v1": ConversationReopened,

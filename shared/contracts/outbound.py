@@ -38,6 +38,16 @@ class BotFence(Shape):
     bot_epoch: int
 
 
+class EraseConversation(Shape):
+    """Forget what you keep of this conversation's messages up to `up_to_seq`, and begin nothing more with them. On
+    `channel.outbound`, `bot.requests` and `media.jobs` (there with the conversation id as key)."""
+
+    type: Literal["EraseConversation"] = "EraseConversation"
+    workspace: Workspace
+    conversation_id: Uuid
+    up_to_seq: int
+
+
 class BotRequest(Shape):
     """A customer's message for the bot; answered by BotReply or BotFailed with the same epoch; stale after 60 s."""
 
@@ -122,5 +132,6 @@ class ChannelRecord(Shape):
     deleted: bool = False
 
 
-Outbound = DeliverMessage | BotFence
-MediaJob = FetchMedia | ProcessMedia | MediaReferenced
+Outbound = DeliverMessage | BotFence | EraseConversation
+BotWork = BotRequest | EraseConversation
+MediaJob = FetchMedia | ProcessMedia | MediaReferenced | EraseConversation

@@ -15,6 +15,8 @@ ConversationStatus = Literal["open", "closed"]
 MessageStatus = Literal["queued", "sent", "delivered", "read", "played", "failed", "unknown"]
 MediaState = Literal["uploading", "processing", "ready", "rejected"]
 Presence = Literal["online", "away", "offline"]
+ErasureReason = Literal["request", "retention"]
+"""Somebody asked for it, or the conversation was idle for longer than the installation keeps them."""
 Name = Annotated[str, StringConstraints(max_length=200)]
 
 

@@ -48,6 +48,8 @@ ROUTES = (
     Route("POST", _conversation("/read"), "gateway", EVERYBODY, "Mark as read up to a seq"),
     Route("GET", "/v1/contacts/{contact_id}", "gateway", EVERYBODY, "Read a contact"),
     Route("PATCH", "/v1/contacts/{contact_id}", "gateway", EVERYBODY, "Change a contact's fields"),
+    Route("DELETE", "/v1/contacts/{contact_id}", "gateway", WRITERS, "Erase a contact, their messages and their files"),
+    Route("GET", "/v1/contacts/{contact_id}/export", "gateway", WRITERS, "All that is kept about a contact, as a file"),
     Route("GET", "/v1/counters", "gateway", EVERYBODY, "Open, unassigned, mine, unread, needs_human"),
     Route("GET", "/v1/commands/{command_id}", "gateway", EVERYBODY, "The outcome of a command of yours"),
     Route("GET", "/v1/deliveries", "dispatch", EVERYBODY, "Deliveries by state and channel"),

@@ -13,7 +13,7 @@ from typing import Any, get_args
 from shared.contracts.commands import Command
 from shared.contracts.events import EVENT_TYPES, CloudEvent
 from shared.contracts.inbound import Inbound
-from shared.contracts.outbound import BotRequest, ChannelRecord, ContactRecord, MediaJob, MediaRecord, Outbound
+from shared.contracts.outbound import BotWork, ChannelRecord, ContactRecord, MediaJob, MediaRecord, Outbound
 from shared.contracts.shape import Shape
 
 HERE = Path(__file__).parent
@@ -24,9 +24,9 @@ Schema = Mapping[str, Any]
 
 def models() -> dict[str, type[Shape]]:
     """Name (of schema and example file) -> model: events by type, records by class name."""
-    unions: tuple[Any, ...] = (Inbound, Command, Outbound, MediaJob)
+    unions: tuple[Any, ...] = (Inbound, Command, Outbound, BotWork, MediaJob)
     records = [model for union in unions for model in get_args(union)]
-    records += [BotRequest, ContactRecord, ChannelRecord, MediaRecord, CloudEvent]
+    records += [ContactRecord, ChannelRecord, MediaRecord, CloudEvent]
     return {model.__name__: model for model in records} | dict(EVENT_TYPES)
 
 

@@ -21,6 +21,12 @@ WORKSPACE_EPHEMERAL = "workspace.ephemeral"
 
 MAX_RECORD_BYTES = 2 * 1024 * 1024
 WEEK = timedelta(days=7)
+FORGOTTEN = {
+    "max.compaction.lag.ms": str(7 * 24 * 3600 * 1000),
+    "delete.retention.ms": str(8 * 24 * 3600 * 1000),
+}
+"""Of compacted topics with personal data: what was replaced or erased is off the disk as soon as with other topics, and
+a copy that is away for less than a week hears of the erasure."""
 PARTITIONS = 12
 """Of the topics whose records are kept in order by conversation, contact or workspace, unless a setting says another
 number (`RELAYDESK_TOPIC_PARTITIONS`): they bound how many members a group can have at work."""
@@ -78,6 +84,7 @@ _DECLARED = (
             "Close",
             "Reopen",
             "UpdateContact",
+            "EraseContact",
             "BotReply",
             "BotFailed",
         ),
@@ -102,7 +109,7 @@ _DECLARED = (
         PARTITIONS,
         "delete",
         WEEK,
-        ("DeliverMessage", "BotFence"),
+        ("DeliverMessage", "BotFence", "EraseConversation"),
         ("routing",),
         ("dispatch",),
         dlq=True,
@@ -113,7 +120,7 @@ _DECLARED = (
         PARTITIONS,
         "delete",
         WEEK,
-        ("BotRequest",),
+        ("BotRequest", "EraseConversation"),
         ("routing",),
         ("dispatch",),
         dlq=True,
@@ -124,7 +131,7 @@ _DECLARED = (
         6,
         "delete",
         WEEK,
-        ("FetchMedia", "ProcessMedia", "MediaReferenced"),
+        ("FetchMedia", "ProcessMedia", "MediaReferenced", "EraseConversation"),
         ("routing", "media"),
         ("media",),
         dlq=True,
@@ -139,8 +146,20 @@ _DECLARED = (
         ("routing",),
         ("snippets",),
         dlq=True,
+        config=FORGOTTEN,
     ),
-    Topic(MEDIA, "media_id", 6, "compact", None, ("MediaRecord",), ("media",), ("gateway",), dlq=True),
+    Topic(
+        MEDIA,
+        "media_id",
+        6,
+        "compact",
+        None,
+        ("MediaRecord",),
+        ("media",),
+        ("gateway",),
+        dlq=True,
+        config=FORGOTTEN,
+    ),
     Topic(
         CHANNELS,
         "channel_id",

@@ -8,12 +8,13 @@ from pydantic import Field, TypeAdapter
 from shared.contracts.commands import Command
 from shared.contracts.events import CloudEvent
 from shared.contracts.inbound import Inbound
-from shared.contracts.outbound import BotRequest, ChannelRecord, ContactRecord, MediaJob, Outbound
+from shared.contracts.outbound import BotWork, ChannelRecord, ContactRecord, MediaJob, Outbound
 from shared.contracts.shape import Shape
 
 _INBOUND: TypeAdapter[Inbound] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
 _COMMAND: TypeAdapter[Command] = TypeAdapter(Annotated[Command, Field(discriminator="type")])
 _OUTBOUND: TypeAdapter[Outbound] = TypeAdapter(Annotated[Outbound, Field(discriminator="type")])
+_BOT_WORK: TypeAdapter[BotWork] = TypeAdapter(Annotated[BotWork, Field(discriminator="type")])
 _MEDIA_JOB: TypeAdapter[MediaJob] = TypeAdapter(Annotated[MediaJob, Field(discriminator="type")])
 
 T = TypeVar("T")
@@ -44,8 +45,8 @@ def decode_media_job(value: bytes) -> MediaJob:
     return _decode(_MEDIA_JOB, value)
 
 
-def decode_bot_request(value: bytes) -> BotRequest:
-    return decode_as(BotRequest, value)
+def decode_bot_work(value: bytes) -> BotWork:
+    return _decode(_BOT_WORK, value)
 
 
 def decode_channel(value: bytes) -> ChannelRecord:

@@ -101,7 +101,7 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "inbound_taken": Declared("Records taken from channels, repeats included", ("channel_kind",)),
     "deliveries_ended": Declared("Messages to channels by their end: sent, failed, unknown (alert)", ("state",)),
     "delivery_attempts": Declared("Attempts by outcome: sent, failed, retry, lost", ("kind", "outcome")),
-    "bot_requests_ended": Declared("Questions to bots: answered, overtaken, or why not", ("outcome",)),
+    "bot_requests_ended": Declared("Questions to bots: answered, overtaken, erased, or why not", ("outcome",)),
     "media_jobs_ended": Declared("Files uploaded or fetched: ready, or why not", ("queue", "outcome")),
     "media_jobs_put_off": Declared("Tries that came to nothing for reasons outside", ("queue",)),
     "media_swept": Declared("What the sweep of media took away: media, upload, object", ("what",)),

@@ -93,7 +93,7 @@ class Follower:
 
 def assert_whole(events: list[Event]) -> None:
     """I2 and I5: seqs of each conversation consecutive, each once; from 1 where the contact appeared meanwhile."""
-    born = {e["subject"] for e in events if kind(e) == "contact.created"}
+    born = {e["subject"] for e in events if kind(e) == "contact.created" and e["seq"] == 1}
     last: dict[str, int] = {}
     for event in events:
         if event.get("seq") is None:

@@ -60,17 +60,20 @@ class Asker:
             return None
         now = self._desk.clock.now()
         if await self._desk.fences.epoch(head.lane) > head.record.epoch:
-            await self._desk.store.end(head, "overtaken", now, None)
-            self._count("overtaken")
+            if await self._desk.store.end(head, "overtaken", now, None):
+                self._count("overtaken")
             return now
         channel = self._desk.channel(head.record.channel_id)
         if now < head.stale_at and channel is None:
             return now + timedelta(seconds=LOOK_AGAIN_S)
-        await self._tell(head, await self._answer(head, channel, now))
+        if _erased(head, lane):
+            return now
+        await self._tell(head, await self._answer(head, channel, lane))
         return self._desk.clock.now()
 
-    async def _answer(self, head: Request, channel: Channel | None, now: datetime) -> Answer:
+    async def _answer(self, head: Request, channel: Channel | None, lane: Lane) -> Answer:
         """Without asking, where that would be of no use."""
+        now = self._desk.clock.now()
         if now >= head.stale_at:
             return Broken("EXPIRED")
         if channel is None or channel.deleted or channel.workspace != head.record.workspace or channel.bot is None:
@@ -81,14 +84,14 @@ class Asker:
         breaker = self._breakers.get(channel.id, Breaker())
         if not breaker.allows(now):
             return Broken("CIRCUIT_OPEN")
-        return await self._guarded(bot, head, channel)
+        return await self._guarded(bot, head, channel, lane)
 
-    async def _guarded(self, bot: Bot, head: Request, channel: Channel) -> Answer:
+    async def _guarded(self, bot: Bot, head: Request, channel: Channel, lane: Lane) -> Answer:
         """Ask, and remember how it went: a channel is remembered only while its bot fails."""
         self._breakers[channel.id] = self._breakers.get(channel.id, Breaker()).asked()
         answer: Answer = Broken("INTERRUPTED")
         try:
-            answer = await self._asked_twice(bot, head, channel)
+            answer = await self._asked_twice(bot, head, channel, lane)
         finally:
             breaker = self._breakers.get(channel.id, Breaker())
             after = breaker.answered(isinstance(answer, Answered), self._desk.clock.now())
@@ -97,7 +100,7 @@ class Asker:
                 del self._breakers[channel.id]
         return answer
 
-    async def _asked_twice(self, bot: Bot, head: Request, channel: Channel) -> Answer:
+    async def _asked_twice(self, bot: Bot, head: Request, channel: Channel, lane: Lane) -> Answer:
         """Once more after a quick failure, as long as there is time: who waits for an answer doesn't wait twice."""
         clock = self._desk.clock
         left_s = min(self._deadline_s, (head.stale_at - clock.now()).total_seconds())
@@ -107,6 +110,8 @@ class Asker:
         if isinstance(answer, Answered) or not answer.again or left_s <= 0:
             return answer
         await asyncio.sleep(SECOND_TRY_AFTER_S)
+        if _erased(head, lane):
+            return answer
         return await self._asked(bot, head, channel, left_s)
 
     async def _asked(self, bot: Bot, head: Request, channel: Channel, deadline_s: float) -> Answer:
@@ -126,13 +131,20 @@ class Asker:
         outcome = "answered" if isinstance(answer, Answered) else answer.reason
         record = Outgoing(CONVERSATION_COMMANDS, head.lane, encode(said), (("type", said.type.encode()),))
         told = carrying(record, head.trace)
-        await insist(lambda: self._desk.store.end(head, outcome, now, told), head.ident)
+        ended = await insist(lambda: self._desk.store.end(head, outcome, now, told), head.ident)
+        if not ended and await insist(lambda: self._desk.store.erased(head), head.ident):
+            log.info("an answer came after its contact was erased, and is nobody's", request=head.ident)
+            return
         self._count(outcome)
         await publish(self._desk.reports, head.ident, told)
 
     def _count(self, outcome: str) -> None:
         """HTTP statuses are many; a metric's labels are few."""
         self._metrics.counter("bot_requests_ended", outcome="HTTP" if outcome.startswith("HTTP_") else outcome).inc()
+
+
+def _erased(head: Request, lane: Lane) -> bool:
+    return head.record.message.seq <= lane.erased_to
 
 
 def _attributes(head: Request) -> Attributes:

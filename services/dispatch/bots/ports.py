@@ -1,6 +1,6 @@
 """What asking a bot needs."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Protocol
 
@@ -13,8 +13,11 @@ from shared.runtime.records import Outgoing
 class RequestStore(Protocol):
     """Calls raise the database's errors while it is away; each may be repeated."""
 
-    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> None:
-        """With the time of arrival, in the order of their lanes; those already there are left as they are."""
+    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> Collection[str]:
+        """With the time of arrival, in the order of their lanes; those already there are left as they are.
+
+        Of an erased one only the skeleton is kept, ended. Answers the `ident` of those that are new.
+        """
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]: ...
 
@@ -22,6 +25,15 @@ class RequestStore(Protocol):
 
     async def end(self, request: Request, outcome: str, at: datetime, told: Outgoing | None) -> bool:
         """It is done, with `told` to be published; False where it was done already."""
+
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        """Leave the skeletons of what is stored up to there: no question, no contact, nothing to be told any more.
+
+        Answers how many were open.
+        """
+
+    async def erased(self, request: Request) -> bool:
+        """Whether only its skeleton is left."""
 
 
 class Epochs(Protocol):

@@ -9,16 +9,20 @@ from shared.contracts.outbound import BotRequest
 from shared.contracts.times import from_timestamp, to_timestamp
 
 STALE_AFTER_S = 60.0
+ERASED = "erased"
+"""The outcome of a question whose contact was erased before it was answered. Nobody is told."""
 BOT = Actor(kind="bot", id=None, name="bot")
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A question to a bot as it is kept until it is answered. `trace`: the header that its answer carries on."""
+    """A question to a bot as it is kept until it is answered. `trace`: the header that its answer carries on. `erased`:
+    its contact was, before it was stored."""
 
     record: BotRequest
     partition: int
     trace: bytes | None = None
+    erased: bool = False
 
     @property
     def ident(self) -> str:

@@ -44,7 +44,8 @@ class Delivery:
 
     `trouble`: why the latest attempt was none, for people. `patience_from`: how many attempts had begun when a member
     last asked for a retry: the backoff counts from there. `nudged_at`: when one last retried or cancelled it. `trace`:
-    the header that its report carries on; None: it is of no trace.
+    the header that its report carries on; None: it is of no trace. `erased`: only its skeleton is left
+    (core/erasing.py).
     """
 
     record: DeliverMessage
@@ -58,6 +59,7 @@ class Delivery:
     patience_from: int = 0
     nudged_at: datetime | None = None
     trace: bytes | None = None
+    erased: bool = False
 
     @property
     def ident(self) -> str:

@@ -1,12 +1,13 @@
 """Deliveries and fences in MongoDB."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.dispatch.core.delivery import Claim, Delivery, End, Ending, State
+from services.dispatch.core.erasing import erased
 from services.dispatch.ports import LaneStart, Query
-from services.dispatch.store.lane_entries import LaneEntries
+from services.dispatch.store.lane_entries import LaneEntries, up_to
 from shared.contracts.ids import document_key
 from shared.contracts.outbound import DeliverMessage
 from shared.contracts.wire import decode_as, encode
@@ -18,12 +19,13 @@ DELIVERIES = "deliveries"
 FENCES = "fences"
 KEEP_FENCES = timedelta(days=30)
 """Longer than a bot's message that it could silence may still turn up."""
+ERASED_AT_ONCE = 500
 
 _ENDINGS: Mapping[str, Ending] = {"sent": "sent", "failed": "failed", "unknown": "unknown"}
 
 
 class MongoDeliveries:
-    """Component (it makes its indexes), DeliveryStore and DeliveryBook."""
+    """Component (it makes its indexes), DeliveryShelf, DeliveryStore and DeliveryBook."""
 
     def __init__(self, mongo: Mongo) -> None:
         self._entries = LaneEntries(mongo, DELIVERIES)
@@ -43,13 +45,21 @@ class MongoDeliveries:
     async def stop(self) -> None:
         """Nothing is open."""
 
-    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> None:
+    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> Collection[str]:
         if fences:
             await self._fences.bulk_write([_raised(lane, epoch) for lane, epoch in fences.items()], ordered=False)
-        await self._entries.add([_document(delivery) for delivery in deliveries])
+        return await self._entries.add([_document(delivery) for delivery in deliveries])
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._entries.load(partitions)
+
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        """In rounds of compare-and-sets: what a sender or a member changed meanwhile is in the next round."""
+        ended = 0
+        while found := await self._unerased(lane, up_to_seq):
+            ended += await self._bare([one for one in found if one.end is None], at)
+            await self._bare([one for one in found if one.end is not None], at)
+        return ended
 
     async def regroup(self, partition_of: Callable[[str], int]) -> int:
         return await self._entries.regroup(partition_of)
@@ -63,11 +73,8 @@ class MongoDeliveries:
         return int(found["epoch"]) if found else 0
 
     async def swap(self, seen: Delivery, after: Delivery, report: Outgoing | None = None) -> bool:
-        owner = seen.claim.owner if seen.claim else None
-        where = {"_id": seen.ident, "state": seen.state, "attempt": seen.attempt, "claim.owner": owner}
-        where["nudged_at"] = seen.nudged_at
         pending = {"pending": pending_entries([report], datetime.now(UTC))} if report else {}
-        return await self._entries.change(where, _changing(after) | pending)
+        return await self._entries.change(_still(seen), _changing(after) | pending)
 
     async def find(self, workspace: str, message_id: str) -> Delivery | None:
         found = await self._entries.collection.find_one({"_id": document_key(workspace, message_id)})
@@ -85,6 +92,31 @@ class MongoDeliveries:
             where["_id"] = {"$gt": document_key(query.workspace, query.after)}
         found = self._entries.collection.find(where).sort("_id", ASCENDING).limit(query.limit)
         return [_delivery(document) for document in await found.to_list(None)]
+
+    async def _unerased(self, lane: str, up_to_seq: int) -> list[Delivery]:
+        where = up_to(lane, up_to_seq) | {"erased": {"$ne": True}}
+        found = await self._entries.collection.find(where).limit(ERASED_AT_ONCE).to_list(None)
+        return [_delivery(document) for document in found]
+
+    async def _bare(self, seen: Sequence[Delivery], at: datetime) -> int:
+        """How many were still as seen, and are skeletons now."""
+        if not seen:
+            return 0
+        changes = [UpdateOne(_still(one), {"$set": _erasing(erased(one, at))}) for one in seen]
+        done = await self._entries.collection.bulk_write(changes, ordered=False)
+        return done.matched_count
+
+
+def _still(seen: Delivery) -> Document:
+    """Matches the delivery as long as nobody changed it."""
+    owner = seen.claim.owner if seen.claim else None
+    where = {"_id": seen.ident, "state": seen.state, "attempt": seen.attempt, "claim.owner": owner}
+    return where | {"nudged_at": seen.nudged_at}
+
+
+def _erasing(after: Delivery) -> Document:
+    """A report that waits in there goes: it names the provider's id, and routing has forgotten what it is about."""
+    return _changing(after) | {"record": encode(after.record), "pending": []}
 
 
 def _raised(lane: str, epoch: int) -> UpdateOne:
@@ -108,7 +140,8 @@ def _document(delivery: Delivery) -> Document:
 
 
 def _changing(delivery: Delivery) -> Document:
-    """The part that swaps. `ended_at` is left out while open: it starts the time to live; `nudged_at` if never."""
+    """The part that swaps. `ended_at` is left out while open: it starts the time to live; `nudged_at`, `erased` if
+    never."""
     state: State = delivery.state
     values: Document = {
         "state": state,
@@ -121,6 +154,8 @@ def _changing(delivery: Delivery) -> Document:
     }
     if delivery.nudged_at is not None:
         values["nudged_at"] = delivery.nudged_at
+    if delivery.erased:
+        values["erased"] = True
     if delivery.end is not None:
         end = delivery.end
         values |= {"ended_at": end.at, "provider_message_id": end.provider_message_id, "error": end.error}
@@ -146,4 +181,5 @@ def _delivery(document: Document) -> Delivery:
         patience_from=document.get("patience_from", 0),
         nudged_at=document.get("nudged_at"),
         trace=document.get("trace"),
+        erased=document.get("erased", False),
     )

@@ -34,19 +34,23 @@ class LaneEntries:
             ]
         )
 
-    async def add(self, documents: Sequence[Document]) -> None:
+    async def add(self, documents: Sequence[Document]) -> list[str]:
         """Insert in this order, so that at any moment a lane's documents are a beginning of what there is.
 
-        An unordered insert could show a reader seq 3 before seq 2. What is there already is left as it is.
+        An unordered insert could show a reader seq 3 before seq 2. What is there already is left as it is. Answers the
+        ids of those that are new.
         """
+        new: list[str] = []
         while documents:
             try:
                 await self.collection.insert_many(documents, ordered=True)
-                return
+                return new + _idents(documents)
             except BulkWriteError as error:
                 if not is_duplicate(error):
                     raise
+                new += _idents(documents[: error.details["nInserted"]])
             documents = await self._missing(documents)
+        return new
 
     async def _missing(self, documents: Sequence[Document]) -> Sequence[Document]:
         """What isn't there yet, after a redelivery. Another owner may be inserting the same: so it is asked in a loop.
@@ -95,3 +99,12 @@ class LaneEntries:
 
 
 _START = ("partition", "channel_id", "next_at")
+
+
+def up_to(lane: str, seq: int) -> Document:
+    """Matches what is kept of a lane up to a seq, open or not: by their ids, which are `<lane>-<seq>…`."""
+    return {"_id": {"$gt": f"{lane}-", "$lt": f"{lane}."}, "seq": {"$lte": seq}}
+
+
+def _idents(documents: Sequence[Document]) -> list[str]:
+    return [document["_id"] for document in documents]

@@ -1,11 +1,11 @@
 """Requests to bots in MongoDB."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 
-from services.dispatch.core.bot import Request
+from services.dispatch.core.bot import ERASED, Request
 from services.dispatch.ports import LaneStart
-from services.dispatch.store.lane_entries import LaneEntries
+from services.dispatch.store.lane_entries import LaneEntries, up_to
 from shared.contracts.outbound import BotRequest
 from shared.contracts.wire import decode_as, encode
 from shared.runtime.mongo import Document, Mongo
@@ -27,8 +27,8 @@ class MongoRequests:
     async def stop(self) -> None:
         """Nothing is open."""
 
-    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> None:
-        await self._entries.add([_document(request, at) for request, at in requests])
+    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> Collection[str]:
+        return await self._entries.add([_document(request, at) for request, at in requests])
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         return await self._entries.load(partitions)
@@ -45,9 +45,30 @@ class MongoRequests:
         ended = {"open": False, "outcome": outcome, "ended_at": at}
         return await self._entries.change({"_id": request.ident, "open": True}, ended | pending)
 
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        """First the open ones: after that nobody ends one of them, so the second write meets all that is left."""
+        kept, where = self._entries.collection, up_to(lane, up_to_seq)
+        ended = await kept.update_many(where | {"open": True}, _bare(_erased(at)))
+        await kept.update_many(where | {"record": {"$exists": True}}, _bare({}))
+        return ended.modified_count
+
+    async def erased(self, request: Request) -> bool:
+        where = {"_id": request.ident, "record": {"$exists": False}}
+        return await self._entries.collection.find_one(where, {"_id": 1}) is not None
+
+
+def _erased(at: datetime) -> Document:
+    return {"open": False, "outcome": ERASED, "ended_at": at}
+
+
+def _bare(values: Document) -> Document:
+    """The question goes, and an answer that waits to be told: it quotes who knows what, and nobody waits for it."""
+    return {"$set": values | {"pending": []}, "$unset": {"record": ""}}
+
 
 def _document(request: Request, at: datetime) -> Document:
     record = request.record
+    content: Document = _erased(at) if request.erased else {"open": True, "record": encode(record)}
     return {
         "_id": request.ident,
         "lane": request.lane,
@@ -55,8 +76,7 @@ def _document(request: Request, at: datetime) -> Document:
         "seq": record.message.seq,
         "workspace": record.workspace,
         "channel_id": record.channel_id,
-        "record": encode(record),
         "next_at": at,
-        "open": True,
         **({"trace": request.trace} if request.trace else {}),
+        **content,
     }

@@ -6,6 +6,7 @@ from typing import Any
 from services.gateway import views
 from services.gateway.http.gateway import Gateway
 from services.gateway.store.commands import CommandState
+from shared.contracts.events import TYPE_OF, ContactErased
 from shared.contracts.shape import Shape
 from shared.runtime.auth import Principal
 from shared.runtime.http import Json
@@ -36,8 +37,11 @@ async def outcome(gateway: Gateway, caller: Principal, command: CommandState) ->
 
 
 async def _result(gateway: Gateway, caller: Principal, command: CommandState) -> Mapping[str, Any]:
-    """What an accepted command made: the message, the contact, else the conversation as it is now."""
+    """What an accepted command made: the message, the contact, else the conversation as it is now. Problem 404 where it
+    was erased since."""
     assert command.ending is not None
+    if command.ending.type == TYPE_OF[ContactErased]:
+        return command.ending.data
     for made in ("message", "contact"):
         if made in command.ending.data:
             return dict(command.ending.data[made])

@@ -10,6 +10,7 @@ from services.gateway.bodies import MAX_SEQ, Body
 from services.gateway.channels import Channels
 from services.gateway.commanding import Commander, checked_key, digest_of
 from services.gateway.directory import Directory
+from services.gateway.exporting import Exporting
 from services.gateway.marking import Marker
 from services.gateway.ports import LiveStream, Snippets
 from services.gateway.reading import Reader
@@ -40,6 +41,7 @@ class Gateway:
     channels: Channels
     snippets: Snippets
     attaching: Attaching
+    exporting: Exporting
     stream: LiveStream
 
 

@@ -10,13 +10,18 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from services.gateway.core import Outcome
+from shared.contracts.events import TYPE_OF, ContactErased
 from shared.runtime.mongo import Document, IndexModel, Mongo, PyMongoError, UpdateOne, is_duplicate
 from shared.runtime.outbox import pending_entries
 from shared.runtime.records import Outgoing
 
 COMMANDS = "commands"
 KEPT = timedelta(days=15)
-INDEXES = (IndexModel("created_at", name="kept", expireAfterSeconds=int(KEPT.total_seconds())),)
+INDEXES = (
+    IndexModel("created_at", name="kept", expireAfterSeconds=int(KEPT.total_seconds())),
+    IndexModel("conversation_id", name="conversation"),
+)
+_ERASED = TYPE_OF[ContactErased]
 
 Status = Literal["pending", "accepted", "rejected"]
 
@@ -100,6 +105,14 @@ def decided(outcome: Outcome) -> UpdateOne:
         {"_id": outcome.command_id, "workspace": outcome.workspace, "status": "pending"},
         {"$set": {"status": outcome.status, "ending": ending}, "$unset": {"record": "", "pending": "", "outbox": ""}},
     )
+
+
+def forgotten(conversation: str) -> tuple[Document, Document]:
+    """Query and change: what accepted commands of this conversation (its document key) made is not kept any more. They
+    stay known, so that none is done again; an undecided one loses its record with its outcome, as always."""
+    workspace, _, ident = conversation.rpartition(":")
+    said = {"workspace": workspace, "conversation_id": ident, "status": "accepted", "ending.type": {"$ne": _ERASED}}
+    return said, {"$set": {"ending.data": {}}}
 
 
 def _state(document: Document) -> CommandState:

@@ -80,6 +80,7 @@ def conversation_document(state: ConversationState) -> Document:
         "read_up_to": state.read_up_to,
         "last_message": state.last_message.model_dump() if state.last_message else None,
         "updated_at": state.updated_at,
+        "erased_seq": state.erased_seq,
         "activity": activity(state),
     }
 

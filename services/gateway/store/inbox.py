@@ -17,6 +17,9 @@ from shared.contracts.ids import document_key
 from shared.contracts.resources import ConversationStatus
 from shared.runtime.mongo import DESCENDING, Database, Document, IndexModel, Mongo
 
+NOT_ERASED = "0"
+"""Behind the activity of everything erased, which has no time, and before all others."""
+
 View = Literal["all", "mine", "unassigned"]
 
 CONVERSATION_INDEXES = (
@@ -80,6 +83,27 @@ class InboxStore:
         wanted = {"_id": {"$gte": row_id((key, 0)), "$lt": row_id((key, below))}, "workspace": workspace}
         found = self._db[EVENTS].find(wanted, {"event": 1}).sort("_id", DESCENDING).limit(limit)
         return [row["event"] for row in await found.to_list(None)][::-1]
+
+    async def thread_onwards(
+        self, workspace: str, ident: str, after: int, up_to: int, limit: int
+    ) -> list[dict[str, Any]]:
+        """The first `limit` events behind the seq `after` and not beyond `up_to`, in ascending seq."""
+        key = document_key(workspace, ident)
+        wanted = {"_id": {"$gt": row_id((key, after)), "$lte": row_id((key, up_to))}, "workspace": workspace}
+        found = self._db[EVENTS].find(wanted, {"event": 1}).sort("_id", 1).limit(limit)
+        return [row["event"] for row in await found.to_list(None)]
+
+    async def workspaces(self) -> list[str]:
+        found: list[str] = await self._db[CONVERSATIONS].distinct("workspace")
+        return found
+
+    async def idle(self, workspace: str, before: str, after: str, limit: int) -> list[ConversationState]:
+        """Not erased, and without activity since `before` (as on the wire); those behind the activity `after`, the
+        longest idle first."""
+        activities = {"$gt": after or NOT_ERASED, "$lt": before}
+        wanted = {"workspace": workspace, "status": {"$in": [None, "open", "closed"]}, "activity": activities}
+        found = self._db[CONVERSATIONS].find(wanted).hint("inbox").sort("activity", 1).limit(limit)
+        return [conversation_state(document) for document in await found.to_list(None)]
 
     async def counts(self, workspace: str, member: str) -> Counts:
         everybody, own = counter_id((workspace, None)), counter_id((workspace, member))

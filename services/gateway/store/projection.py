@@ -7,7 +7,7 @@ from typing import assert_never
 
 from services.gateway.core import ConversationState, CounterName, CounterOf, Outcome
 from services.gateway.fold import AttachmentPatch, Changes, Divergence, RowFacts, RowId, StatusPatch
-from services.gateway.store.commands import COMMANDS, decided
+from services.gateway.store.commands import COMMANDS, decided, forgotten
 from services.gateway.store.documents import (
     CONVERSATIONS,
     COUNTERS,
@@ -77,10 +77,12 @@ class ProjectionStore:
         async def work(session: Session) -> None:
             await self._move(moves, session)
             await self._put_conversations(changes, session)
+            await self._erase(changes.erased, session)
             await self._archive(changes, session)
             await self._index(changes.words, session)
             await self._count(changes.counters, session)
             await self._decide(changes.outcomes, session)
+            await self._forget_outcomes(changes.erased, session)
 
         await self._mongo.transaction(work)
 
@@ -113,6 +115,12 @@ class ProjectionStore:
             raise
         if done.matched_count + done.upserted_count != len(writes):
             raise Fenced("a conversation was changed by another projector")
+
+    async def _erase(self, erased: Mapping[str, int], session: Session) -> None:
+        for key, seq in erased.items():
+            before = {"_id": {"$gte": row_id((key, 0)), "$lt": row_id((key, seq))}}
+            await self._db[EVENTS].delete_many(before, session=session)
+            await self._db[WORDS].delete_many(before, session=session)
 
     async def _archive(self, changes: Changes, session: Session) -> None:
         rows = [InsertOne(row_document(row)) for row in changes.rows.values()]
@@ -152,6 +160,11 @@ class ProjectionStore:
         if outcomes:
             writes = [decided(outcome) for outcome in outcomes.values()]
             await self._mongo.db[COMMANDS].bulk_write(writes, ordered=False, session=session)
+
+    async def _forget_outcomes(self, erased: Mapping[str, int], session: Session) -> None:
+        """Those of this batch included."""
+        for key in erased:
+            await self._mongo.db[COMMANDS].update_many(*forgotten(key), session=session)
 
 
 def _patch(patch: StatusPatch | AttachmentPatch) -> UpdateOne:

@@ -6,10 +6,11 @@ arguments give the same answer, and an input that cannot be meant raises `Illega
 
 from typing import assert_never
 
-from services.routing.core import agent, bot, customer, receipts
+from services.routing.core import agent, bot, customer, erasing, receipts
 from services.routing.core.decision import (
     NOTHING_KNOWN,
     Cause,
+    ContactTombstone,
     Counted,
     Decision,
     Draft,
@@ -31,6 +32,7 @@ from shared.contracts.commands import (
     CommandRecord,
     DisableBot,
     EnableBot,
+    EraseContact,
     Reopen,
     SendReply,
     UpdateContact,
@@ -48,6 +50,7 @@ from shared.contracts.inbound import (
 __all__ = [
     "NOTHING_KNOWN",
     "Cause",
+    "ContactTombstone",
     "Counted",
     "Decision",
     "Effect",
@@ -100,7 +103,7 @@ def _decide_command(state: State | None, item: Command, now: str, known: Known) 
         draft.repeated(known.first)
     elif item.expires_at is not None and now > item.expires_at:
         draft.rejected("EXPIRED", "The command came too late.")
-    elif state is None or (state.status is None and not isinstance(item, UpdateContact)):
+    elif not draft.exists or (draft.state.status is None and not isinstance(item, UpdateContact | EraseContact)):
         draft.rejected("NOT_FOUND", "There is no such conversation.")
     else:
         _apply(draft, item)
@@ -119,6 +122,8 @@ def _apply(draft: Draft, item: Command) -> None:  # noqa: C901 - a table
             agent.close(draft)
         case Reopen():
             agent.reopen(draft)
+        case EraseContact():
+            erasing.erase(draft, item)
         case UpdateContact():
             agent.update_contact(draft, item)
         case DisableBot():

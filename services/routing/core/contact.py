@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import get_args
 
 from services.routing.core.decision import Draft
-from services.routing.core.state import ContactField, State
+from services.routing.core.state import ContactField
 from shared.contracts.events import ContactCreated, ContactUpdated
 from shared.contracts.inbound import Sender
 from shared.contracts.outbound import ContactRecord
@@ -25,7 +25,7 @@ def create(draft: Draft, ident: str, channel_id: str, sender: Sender) -> None:
         name=_shown_name(sender.name, sender.first_name, sender.last_name),
         email=sender.email,
         country=sender.country,
-        version=1,
+        version=draft.next_seq,  # 1; after an erasure more than any version before it
     )
     draft.event(ContactCreated(contact=contact))
     draft.book(given_name=sender.name)
@@ -52,25 +52,24 @@ def update_by_agent(draft: Draft, values: Values) -> None:
 
 
 def _update(draft: Draft, values: Values) -> None:
-    state = draft.state
-    given = _given(state)
+    given = _given(draft)
     changed = {name: value for name, value in values.items() if value != given[name]}
     if not changed:
         return
     if "name" in changed:
         draft.book(given_name=changed["name"])
-    shown = _shown(state.contact, given | changed)
-    if shown != state.contact:
+    shown = _shown(draft.contact, given | changed)
+    if shown != draft.contact:
         draft.event(ContactUpdated(contact=shown.model_copy(update={"version": shown.version + 1})))
         _publish(draft)
 
 
-def _given(state: State) -> dict[ContactField, str | None]:
-    contact = state.contact
+def _given(draft: Draft) -> dict[ContactField, str | None]:
+    contact = draft.contact
     return {
         "first_name": contact.first_name,
         "last_name": contact.last_name,
-        "name": state.book.given_name,
+        "name": draft.state.book.given_name,
         "email": contact.email,
         "country": contact.country,
     }
@@ -87,4 +86,4 @@ def _shown_name(given: str | None, first: str | None, last: str | None) -> str |
 
 def _publish(draft: Draft) -> None:
     state = draft.state
-    draft.effect(ContactRecord(workspace=state.workspace, conversation_id=state.id, contact=state.contact))
+    draft.effect(ContactRecord(workspace=state.workspace, conversation_id=state.id, contact=draft.contact))

@@ -38,11 +38,11 @@ def seen(state: State | None, item: ContactSeen, now: str) -> Decision:
 
 
 def edit(state: State | None, item: MessageEdited | MessageDeleted, now: str, known: Known) -> Decision:
-    """What we never had or no longer remember (15 days) can't be edited; a repeated edit is done already."""
+    """What we never had, have erased or no longer remember (15 days) can't be edited; a repeat is done already."""
     draft = _draft(state, item, now)
     if known.handled:
         return draft.decision()
-    if not draft.exists or known.message_seq is None:
+    if not draft.exists or known.message_seq is None or known.message_seq <= draft.state.erased_seq:
         draft.count("edit_unknown")
         return draft.decision()
     bot.removed(draft, item.bot_kind)
@@ -57,7 +57,8 @@ def edit(state: State | None, item: MessageEdited | MessageDeleted, now: str, kn
 def _draft(
     state: State | None, item: MessageReceived | MessageEdited | MessageDeleted | ContactSeen, now: str
 ) -> Draft:
-    if state is not None and (state.contact.id, state.contact.channel_id) != (item.contact_id, item.channel_id):
+    contact = state.contact if state is not None else None
+    if contact is not None and (contact.id, contact.channel_id) != (item.contact_id, item.channel_id):
         raise Illegal("FOREIGN", "the conversation belongs to another contact or channel")
     actor = f"contact:{item.contact_id}"
     return Draft(state, Cause(item.workspace, item.conversation_id, item.id, actor, now))
@@ -73,7 +74,7 @@ def _introduce(draft: Draft, item: MessageReceived | ContactSeen) -> None:
 def _open(draft: Draft, item: MessageReceived) -> None:
     if draft.state.status is None:
         has_bot = item.bot_kind is not None
-        state = BotState(configured=has_bot, enabled=has_bot, epoch=0)
+        state = BotState(configured=has_bot, enabled=has_bot, epoch=draft.state.bot_epoch)
         draft.event(ConversationOpened(by=draft.cause.actor, channel_id=item.channel_id, bot=state))
     elif draft.state.status == "closed":
         draft.event(ConversationReopened(by=draft.cause.actor))
@@ -85,7 +86,7 @@ def _receive(draft: Draft, item: MessageReceived) -> None:
         id=message_id(state.id, seq),
         seq=seq,
         conversation_id=state.id,
-        author=Author(kind="contact", id=state.contact.id, name=state.contact.name),
+        author=Author(kind="contact", id=draft.contact.id, name=draft.contact.name),
         text=item.text,
         attachments=tuple(_pending(one) for one in item.attachments),
         status=None,
@@ -114,7 +115,7 @@ def _pending(one: InboundAttachment) -> Attachment:
 def _fetch(draft: Draft, message: str, attachment: InboundAttachment) -> FetchMedia:
     return FetchMedia(
         workspace=draft.state.workspace,
-        channel_id=draft.state.contact.channel_id,
+        channel_id=draft.contact.channel_id,
         conversation_id=draft.state.id,
         message_id=message,
         attachment=attachment,
@@ -125,11 +126,11 @@ def _fetch(draft: Draft, message: str, attachment: InboundAttachment) -> FetchMe
 def _request(draft: Draft, received: Message, bot_kind: str) -> BotRequest:
     return BotRequest(
         workspace=draft.state.workspace,
-        channel_id=draft.state.contact.channel_id,
+        channel_id=draft.contact.channel_id,
         conversation_id=draft.state.id,
         bot_kind=bot_kind,
         epoch=draft.state.bot_epoch,
         message=received,
-        contact=draft.state.contact,
+        contact=draft.contact,
         requested_at=draft.cause.now,
     )

@@ -9,9 +9,36 @@ from services.routing.core.state import State
 from shared.contracts.commands import CommandRecord
 from shared.contracts.events import CommandAccepted, CommandRejected, CommandRepeated, EventData, First
 from shared.contracts.inbound import InboundRecord
-from shared.contracts.outbound import BotFence, BotRequest, ContactRecord, DeliverMessage, FetchMedia, MediaReferenced
+from shared.contracts.outbound import (
+    BotFence,
+    BotRequest,
+    ContactRecord,
+    DeliverMessage,
+    EraseConversation,
+    FetchMedia,
+    MediaReferenced,
+)
+from shared.contracts.resources import Contact
 
-Effect = DeliverMessage | BotFence | BotRequest | FetchMedia | MediaReferenced | ContactRecord
+
+@dataclass(frozen=True, slots=True)
+class ContactTombstone:
+    """The end of a contact's row in the compacted topic `contacts`."""
+
+    workspace: str
+    contact_id: str
+
+
+Effect = (
+    DeliverMessage
+    | BotFence
+    | BotRequest
+    | FetchMedia
+    | MediaReferenced
+    | ContactRecord
+    | EraseConversation
+    | ContactTombstone
+)
 
 Counted = Literal[
     "message_known",
@@ -90,8 +117,15 @@ class Draft:
         return self._state
 
     @property
+    def contact(self) -> Contact:
+        contact = self.state.contact
+        assert contact is not None, "a rule asked for a contact that was not created, or was erased"
+        return contact
+
+    @property
     def exists(self) -> bool:
-        return self._state is not None
+        """Whether there is a contact: it was created, and not erased since."""
+        return self._state is not None and self._state.contact is not None
 
     @property
     def next_seq(self) -> int:

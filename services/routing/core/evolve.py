@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from services.routing.core.event import Event
-from services.routing.core.state import SENT_LIMIT, Answer, Sent, State, with_answer
+from services.routing.core.state import SENT_LIMIT, Answer, Book, Sent, State, with_answer
 from shared.contracts.events import (
     BotDisabled,
     BotEnabled,
@@ -14,6 +14,7 @@ from shared.contracts.events import (
     CommandRejected,
     CommandRepeated,
     ContactCreated,
+    ContactErased,
     ContactUpdated,
     ConversationAssigned,
     ConversationClosed,
@@ -64,8 +65,12 @@ def _changes(state: State, seq: int, data: EventData) -> dict[str, Any]:  # noqa
             return _sent(state, message)
         case MessageStatusChanged():
             return {"sent": _with_status(state.sent, data)}
+        case ContactCreated(contact=contact) if state.contact is None:
+            return {"contact": contact}
         case ContactUpdated(contact=contact):
             return {"contact": contact}
+        case ContactErased():
+            return _erased(state, seq)
         case ConversationOpened(bot=bot):
             return {"status": "open", "bot_enabled": bot.enabled, "bot_epoch": bot.epoch}
         case ConversationReopened():
@@ -89,6 +94,13 @@ def _changes(state: State, seq: int, data: EventData) -> dict[str, Any]:  # noqa
             raise ValueError(f"{type(data).__name__} is not an event of routing")
         case _:
             assert_never(data)
+
+
+def _erased(state: State, seq: int) -> dict[str, Any]:
+    """Only what keeps the time before recognizable: the seq, and an epoch that no bot of then knows."""
+    nobody = {"contact": None, "status": None, "assignee": None, "assigned_seq": seq, "answers": (), "sent": ()}
+    bot = {"bot_enabled": False, "bot_epoch": state.bot_epoch + 1, "needs_human": False}
+    return nobody | bot | {"erased_seq": seq, "book": Book()}
 
 
 def _sent(state: State, message: Message) -> dict[str, Any]:

@@ -12,6 +12,9 @@ from shared.contracts.statuses import raised
 
 def receipt(state: State | None, item: ReceiptReceived, now: str) -> Decision:
     draft = _draft(state, item, now)
+    if not draft.exists:
+        draft.count("receipt_unknown")
+        return draft.decision()
     bot.removed(draft, item.bot_kind)
     if item.message_id is not None and item.provider_message_id is None:
         _raise(draft, _seq_of(draft, item.message_id), item.status, item.error)
@@ -40,7 +43,7 @@ def delivery(state: State | None, item: DeliveryReported, now: str) -> Decision:
 
 
 def _draft(state: State | None, item: ReceiptReceived | DeliveryReported, now: str) -> Draft:
-    if state is None or state.contact.channel_id != item.channel_id:
+    if state is None or (state.contact is not None and state.contact.channel_id != item.channel_id):
         raise Illegal("FOREIGN", "the channel has no such conversation")
     return Draft(state, cause_of(item, "system", now))
 

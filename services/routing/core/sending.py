@@ -65,12 +65,12 @@ def _delivery(draft: Draft, message: Message, words: Words, bot_epoch: int | Non
     state = draft.state
     return DeliverMessage(
         workspace=state.workspace,
-        channel_id=state.contact.channel_id,
+        channel_id=draft.contact.channel_id,
         channel_kind=state.book.channel_kind,
         conversation_id=state.id,
         message_id=message.id,
         seq=message.seq,
-        to=state.contact.external_id,
+        to=draft.contact.external_id,
         text=words.text,
         attachments=words.attachments,
         author=words.author,

@@ -65,12 +65,15 @@ class Book:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """`status` is None for a contact that was seen and never wrote: there is no conversation to act on yet."""
+    """`status` is None for a contact that was seen and never wrote: there is no conversation to act on yet.
+
+    `contact` is None from an erasure on until the customer writes again; `erased_seq`: of the last one.
+    """
 
     workspace: str
     id: str
     seq: int
-    contact: Contact
+    contact: Contact | None
     status: ConversationStatus | None = None
     assignee: str | None = None
     assigned_seq: int = 0
@@ -79,6 +82,7 @@ class State:
     needs_human: bool = False
     answers: tuple[Answer, ...] = ()
     sent: tuple[Sent, ...] = ()
+    erased_seq: int = 0
     book: Book = field(default_factory=Book)
 
 

@@ -2,17 +2,24 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import pytest_asyncio
 from pymongo import MongoClient
 
 from relaydesk.installation import installation_secrets
+from services.dispatch.store.deliveries import MongoDeliveries
 from shared.engines.addresses import Addresses
+from shared.runtime.metrics import Metrics
+from shared.runtime.mongo import Mongo
 from shared.testing.adapter import Adapter
 from shared.testing.engines import drop_topics
 from tests.integration.dispatch.installation import SECRET, Installation, Place, Talk
 from tests.integration.neighbours import Neighbours
+from tests.unit.dispatch.memory import MemoryDeliveries
+
+DeliveryStore = MemoryDeliveries | MongoDeliveries
 
 
 @asynccontextmanager
@@ -59,3 +66,23 @@ async def channel(installation: Installation, adapter: Adapter) -> AsyncIterator
 @pytest.fixture
 def talk(installation: Installation, channel: str) -> Talk:
     return Talk(installation, channel)
+
+
+@pytest_asyncio.fixture
+async def mongo(engines: Addresses, mongo_prefix: str) -> AsyncIterator[Mongo]:
+    mongo = Mongo(engines.mongo, f"{mongo_prefix}_dispatch", "motor", Metrics())
+    yield mongo
+    await mongo.stop()
+
+
+@pytest_asyncio.fixture(params=["memory", "motor", "pymongo"])
+async def store(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix: str) -> AsyncIterator[DeliveryStore]:
+    kind: Literal["memory", "motor", "pymongo"] = request.param
+    if kind == "memory":
+        yield MemoryDeliveries()
+        return
+    mongo = Mongo(engines.mongo, f"{mongo_prefix}_dispatch", kind, Metrics())
+    deliveries = MongoDeliveries(mongo)
+    await deliveries.start()
+    yield deliveries
+    await mongo.stop()

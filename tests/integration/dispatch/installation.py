@@ -17,7 +17,15 @@ from shared.contracts import topics
 from shared.contracts.commands import Command
 from shared.contracts.ids import document_key, message_id
 from shared.contracts.inbound import DeliveryReported
-from shared.contracts.outbound import BotFence, BotRequest, ChannelRecord, DeliverMessage, SealedSecret
+from shared.contracts.outbound import (
+    BotFence,
+    BotRequest,
+    ChannelRecord,
+    DeliverMessage,
+    EraseConversation,
+    Outbound,
+    SealedSecret,
+)
 from shared.contracts.resources import Author, BotSettings
 from shared.contracts.times import to_timestamp
 from shared.contracts.wire import decode_command, decode_inbound, encode
@@ -245,6 +253,16 @@ class Talk:
         record = BotFence(workspace=self.workspace, conversation_id=self.conversation, bot_epoch=epoch)
         await self.installation.publish([self.outgoing(record)])
 
+    def erasure(self) -> EraseConversation:
+        """Of everything so far; it takes a seq."""
+        self.seq += 1
+        return EraseConversation(workspace=self.workspace, conversation_id=self.conversation, up_to_seq=self.seq)
+
+    async def erase(self) -> None:
+        """As routing says it to channels and bots."""
+        record, key = self.erasure(), document_key(self.workspace, self.conversation)
+        await self.installation.publish([self.outgoing(record), Outgoing(topics.BOT_REQUESTS, key, encode(record))])
+
     async def ask(self, epoch: int = 0, **changes: Any) -> BotRequest:
         """The customer's next message, for the bot."""
         self.seq += 1
@@ -254,7 +272,7 @@ class Talk:
         await self.installation.publish([Outgoing(topics.BOT_REQUESTS, key, encode(asked))])
         return asked
 
-    def outgoing(self, record: DeliverMessage | BotFence) -> Outgoing:
+    def outgoing(self, record: Outbound) -> Outgoing:
         return Outgoing(topics.CHANNEL_OUTBOUND, document_key(self.workspace, self.conversation), encode(record))
 
     @property

@@ -3,9 +3,11 @@
 import asyncio
 import random
 import time
+from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
+from services.dispatch.core.delivery import Delivery
 from services.dispatch.fence import Fence
 from services.dispatch.store.deliveries import MongoDeliveries
 from shared.runtime.records import Partition
@@ -89,10 +91,12 @@ async def test_a_fence_behind_a_backlog_holds_because_the_end_offset_is_asked(
         monkeypatch.setattr(Fence, "_caught_up", Impatient._caught_up)
     store, gate = MongoDeliveries.add, asyncio.Event()
 
-    async def slow_add(self: MongoDeliveries, deliveries: object, fences: dict[str, int]) -> None:
+    async def slow_add(
+        self: MongoDeliveries, deliveries: Sequence[Delivery], fences: Mapping[str, int]
+    ) -> Collection[str]:
         if fences:
             await gate.wait()
-        await store(self, deliveries, fences)  # type: ignore[arg-type]
+        return await store(self, deliveries, fences)
 
     monkeypatch.setattr(MongoDeliveries, "add", slow_add)
     refusing = [True]

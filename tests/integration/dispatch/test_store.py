@@ -2,13 +2,10 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
-from typing import Literal
 
 import pytest
-import pytest_asyncio
 
 from services.dispatch.core.delivery import Delivery, End
 from services.dispatch.core.intervention import cancelled, retried
@@ -16,10 +13,10 @@ from services.dispatch.ports import LaneStart, Query
 from services.dispatch.store.deliveries import MongoDeliveries
 from services.dispatch.store.requests import MongoRequests
 from shared.engines.addresses import Addresses
-from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
 from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
+from tests.integration.dispatch.conftest import DeliveryStore
 from tests.unit.dispatch.builders import (
     CHANNEL,
     NOW,
@@ -30,33 +27,11 @@ from tests.unit.dispatch.builders import (
     message,
     request,
 )
-from tests.unit.dispatch.memory import MemoryDeliveries
 
-DeliveryStore = MemoryDeliveries | MongoDeliveries
 LATER = NOW + timedelta(seconds=30)
 TRACE = b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 TOLD = Outgoing("channel.inbound", "acme:c", b"{}")
 ENDED = End("failed", NOW, error="ADAPTER_REFUSED")
-
-
-@pytest_asyncio.fixture
-async def mongo(engines: Addresses, mongo_prefix: str) -> AsyncIterator[Mongo]:
-    mongo = Mongo(engines.mongo, f"{mongo_prefix}_dispatch", "motor", Metrics())
-    yield mongo
-    await mongo.stop()
-
-
-@pytest_asyncio.fixture(params=["memory", "motor", "pymongo"])
-async def store(request: pytest.FixtureRequest, engines: Addresses, mongo_prefix: str) -> AsyncIterator[DeliveryStore]:
-    kind: Literal["memory", "motor", "pymongo"] = request.param
-    if kind == "memory":
-        yield MemoryDeliveries()
-        return
-    mongo = Mongo(engines.mongo, f"{mongo_prefix}_dispatch", kind, Metrics())
-    deliveries = MongoDeliveries(mongo)
-    await deliveries.start()
-    yield deliveries
-    await mongo.stop()
 
 
 def lane_of(one: Delivery) -> tuple[str, int]:

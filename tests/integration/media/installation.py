@@ -7,9 +7,14 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+from aiohttp import web
+
+from relaydesk.installation import Secrets
 from services.media.app import TOPICS, build
 from services.media.checking import Checking, Uploads
+from services.media.erasing import Erasing
 from services.media.fetching import Fetches
 from services.media.handlers import MediaJobs
 from services.media.keeping import Keeper
@@ -27,7 +32,8 @@ from shared.runtime.outbound_download import Downloads
 from shared.runtime.outbox import Outbox
 from shared.runtime.s3 import MinioStore
 from shared.runtime.service_client import ServiceClient
-from tests.integration.replicas import Replicas
+from tests.integration.neighbours import Neighbours
+from tests.integration.replicas import Place, Replicas
 
 ROOT = Path(__file__).parents[3]
 QUOTA = 1 << 20
@@ -55,6 +61,7 @@ class Parts:
     objects: MinioStore
     store: MediaStore
     keeper: Keeper
+    erasing: Erasing
     uploading: Uploading
     sweeper: Sweeper
     metrics: Metrics
@@ -69,7 +76,7 @@ class Parts:
         return Worker("uploads", self.store, work, self.clock, Metrics(), Crew("w", 1, 1))
 
     def jobs(self) -> MediaJobs:
-        return MediaJobs(self.store, self.worker(), self.worker(), self.clock)
+        return MediaJobs(self.store, self.worker(), self.worker(), self.erasing, self.clock)
 
     def fetcher(self, downloads: Downloads, at_once: int, share: int) -> Worker:
         work = Fetches(downloads, self._checking(None), self.clock, 1)
@@ -79,8 +86,31 @@ class Parts:
         return Checking(self.keeper, sandbox or Sandbox({"PYTHONPATH": str(ROOT)}), self.clock)
 
 
+class Gateway(Neighbours):
+    """It says how far a conversation is, too: as `seqs` has it, else 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seqs: dict[str, int] = {}
+
+    async def _conversation(self, request: web.Request) -> web.Response:
+        answer, ident = await super()._conversation(request), request.match_info["conversation_id"]
+        return answer if answer.status != 200 else web.json_response({"id": ident, "seq": self.seqs.get(ident, 1)})
+
+
 class Installation(Replicas):
     topics = TOPICS
+
+    def __init__(self, place: Place, secrets: Secrets, neighbours: Neighbours) -> None:
+        super().__init__(place, secrets, neighbours)
+        self.gateway = Gateway()
+
+    async def start(self) -> None:
+        await self._running.enter_async_context(self.gateway)
+        await super().start()
+
+    def settings(self, instance: str) -> dict[str, Any]:
+        return super().settings(instance) | {"gateway_url": self.gateway.url}
 
     def build(self, instance: str) -> Service:
         return build(self.media_settings(instance))
@@ -104,19 +134,23 @@ class Installation(Replicas):
         objects = MinioStore(self.media_settings("parts"))
         store = MediaStore(mongo, Outbox(mongo.db, self.producer, [MEDIA_DOCUMENTS], metrics), QUOTA)
         keeper = Keeper(mongo, objects, store)
+        erasing = Erasing(mongo, store, keeper, clock)
         async with AsyncExitStack() as stack:
-            components: list[Component] = [mongo, objects, store, keeper]
+            gateway = ServiceClient(self.gateway.url, "gateway")
+            components: list[Component] = [mongo, objects, store, keeper, erasing, gateway]
             for component in components:
                 stack.push_async_callback(component.stop)
                 await component.start()
-            uploading = Uploading(store, objects, clock, ServiceClient(self.neighbours.url, "gateway"))
-            sweeper = Sweeper(store, objects, keeper, clock, metrics)
-            yield Parts(clock, mongo, objects, store, keeper, uploading, sweeper, metrics, self.media_settings("parts"))
+            uploading = Uploading(store, objects, clock, gateway, erasing)
+            sweeper = Sweeper(store, objects, keeper, erasing, clock, metrics)
+            settings = self.media_settings("parts")
+            yield Parts(clock, mongo, objects, store, keeper, erasing, uploading, sweeper, metrics, settings)
 
-    def conversation(self, workspace: str) -> str:
+    def conversation(self, workspace: str, seq: int = 1) -> str:
         """A new one, that the gateway knows."""
         ident = str(uuid.uuid4())
-        self.neighbours.conversations[ident] = workspace
+        self.gateway.conversations[ident] = workspace
+        self.gateway.seqs[ident] = seq
         return ident
 
 

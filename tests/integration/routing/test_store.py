@@ -53,6 +53,17 @@ def document(key: str = "acme:one", version: int = 1, **fields: object) -> Docum
 FIRST = First(type="relaydesk.message.sent.v1", seq=5, data={"message": {"text": "👋\x00", "size": 2**53, "no": None}})
 
 
+async def test_an_erasure_forgets_the_outcomes_of_its_commands_and_knows_them_still(states: States) -> None:
+    outcome = Remembered("acme:one:command:1", first=FIRST)
+    others = [Remembered("acme:one:message:1", seq=3), Remembered("acme:one2:command:1", first=FIRST)]
+    await states.save([document()], [outcome, *others])
+    fresh = Remembered("acme:one:command:2", first=FIRST)
+    await states.save([document(version=2)], [fresh], ["acme:one"])
+    keys = [one.key for one in (outcome, *others, fresh)]
+    known = {one.key: one for one in (replace(outcome, first=None), *others, fresh)}
+    assert await states.remembered(keys) == known
+
+
 async def test_documents_come_back_as_they_were(states: States) -> None:
     written = [document(), document("acme:two", state=None, pending=())]
     await states.save(written, [])

@@ -7,8 +7,9 @@ from services.dispatch.core.bot import Request
 from services.dispatch.core.channel import BotAddress, Channel
 from services.dispatch.core.delivery import Claim, Delivery
 from services.dispatch.core.plan import Rules, Sight
+from shared.contracts.commands import SentAttachment
 from shared.contracts.ids import message_id
-from shared.contracts.outbound import BotRequest, DeliverMessage
+from shared.contracts.outbound import BotRequest, DeliverMessage, EraseConversation
 from shared.contracts.resources import Author, Contact, Identity, Message
 from shared.contracts.times import to_timestamp
 
@@ -19,6 +20,18 @@ CHANNEL = "3c1d2b0a-9e4f-4f7b-8a5d-1c2e3f405162"
 SECRET = "whsec_" + "QUFB" * 8
 AGENT = Author(kind="agent", id="grace", name="Grace Hopper")
 BOT = Author(kind="bot", id=None, name="bot")
+PHONE = "4477009001"
+FILE = SentAttachment(
+    media_id="5d1c2e3f-9e4f-4f7b-8a5d-1c2e3f405162",
+    kind="file",
+    content_type="application/pdf",
+    filename="diagnosis.pdf",
+    size=3,
+    status="ready",
+    objects={"original": "acme/0f5e"},
+)
+PERSONAL = (PHONE, "message 7", "question", "diagnosis", "acme/0f5e", "Grace", "grace", "Ada", "wamid", "says:")
+"""What tests put into what is kept, and must not find there after an erasure."""
 
 
 class SteppingClock:
@@ -49,13 +62,21 @@ def message(seq: int = 7, **changes: Any) -> DeliverMessage:
         "conversation_id": conversation,
         "message_id": message_id(conversation, seq),
         "seq": seq,
-        "to": "4477009001",
+        "to": PHONE,
         "text": f"message {seq}",
         "author": AGENT,
         "bot_epoch": None,
         "queued_at": to_timestamp(NOW),
     }
     return DeliverMessage(**(given | changes))
+
+
+def personal(seq: int = 7, **changes: Any) -> DeliverMessage:
+    return message(seq, text="message 7", attachments=(FILE,), **changes)
+
+
+def erase(up_to_seq: int, conversation: str = CONVERSATION) -> EraseConversation:
+    return EraseConversation(workspace="acme", conversation_id=conversation, up_to_seq=up_to_seq)
 
 
 def bot_message(seq: int = 7, epoch: int = 0, **changes: Any) -> DeliverMessage:
@@ -93,8 +114,8 @@ def request(seq: int = 3, epoch: int = 0, requested_at: datetime = NOW, conversa
     contact = Contact(
         id="fc02c6e7-2ce2-5d74-874d-a16185733b3c",
         channel_id=CHANNEL,
-        external_id="4477009001",
-        identities=(Identity(channel_id=CHANNEL, external_id="4477009001"),),
+        external_id=PHONE,
+        identities=(Identity(channel_id=CHANNEL, external_id=PHONE),),
         name="Ada",
         version=1,
     )

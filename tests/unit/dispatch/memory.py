@@ -1,11 +1,12 @@
 """Dispatch's stores in memory, and crashes: the process ends between any two of its steps, what is stored stays."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.dispatch.core.bot import Request
+from services.dispatch.core.bot import ERASED, Request
 from services.dispatch.core.delivery import Delivery
+from services.dispatch.core.erasing import erased
 from services.dispatch.ports import LaneStart, Query
 from shared.contracts.ids import document_key
 from shared.runtime.records import Outgoing
@@ -31,7 +32,7 @@ class Steps:
 
 
 class MemoryDeliveries:
-    """`DeliveryStore` and `DeliveryBook`. `away`: the number of calls that fail because the database is not there."""
+    """`DeliveryShelf`, `DeliveryStore` and `DeliveryBook`. `away`: how many calls fail because the database is away."""
 
     def __init__(self) -> None:
         self.rows: dict[str, Delivery] = {}
@@ -40,12 +41,25 @@ class MemoryDeliveries:
         self.steps = Steps()
         self.away = 0
 
-    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> None:
+    async def add(self, deliveries: Sequence[Delivery], fences: Mapping[str, int]) -> Collection[str]:
         self._call("add")
         for lane, epoch in fences.items():
             self.fences[lane] = max(epoch, self.fences.get(lane, 0))
+        before = set(self.rows)
         for delivery in deliveries:
             self.rows.setdefault(delivery.ident, delivery)
+        self.steps.step("added")
+        return self.rows.keys() - before
+
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        """One after the other: it may die between any two of them."""
+        ended = 0
+        for row in [row for row in self._ordered() if row.lane == lane and row.record.seq <= up_to_seq]:
+            self._call("erase")
+            ended += row.end is None
+            self.rows[row.ident] = erased(row, at)
+            self.pending.pop(row.ident, None)
+        return ended
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         self._call("load")
@@ -98,6 +112,21 @@ class MemoryDeliveries:
         return sorted(self.rows.values(), key=lambda row: (row.lane, row.record.seq))
 
 
+class MemoryErasures:
+    """`Erasures`."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, int] = {}
+        self.steps = Steps()
+
+    async def raised(self, erasures: Mapping[str, int], lanes: Iterable[str]) -> Mapping[str, int]:
+        self.steps.step("raise")
+        for lane, seq in erasures.items():
+            self.kept[lane] = max(seq, self.kept.get(lane, 0))
+        self.steps.step("raised")
+        return {lane: self.kept[lane] for lane in lanes if lane in self.kept}
+
+
 class MemoryReports:
     """`Reports`: `published` is what the broker has."""
 
@@ -122,16 +151,31 @@ class MemoryReports:
 
 
 class MemoryRequests:
-    """`RequestStore`."""
+    """`RequestStore`. `skeletons`: the questions of which nothing else is left."""
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[Request, datetime]] = {}
         self.ended: dict[str, str] = {}
         self.pending: dict[str, list[Outgoing]] = {}
+        self.skeletons: set[str] = set()
 
-    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> None:
+    async def add(self, requests: Sequence[tuple[Request, datetime]]) -> Collection[str]:
+        new = set[str]()
         for request, at in requests:
-            self.rows.setdefault(request.ident, (request, at))
+            if request.ident in self.rows or request.ident in self.skeletons:
+                continue
+            new.add(request.ident)
+            self.rows[request.ident] = (request, at)
+            if request.erased:
+                self._bare(request.ident)
+        return new
+
+    async def erase(self, lane: str, up_to_seq: int, at: datetime) -> int:
+        rows = [row for row, _ in self.rows.values() if row.lane == lane and row.record.message.seq <= up_to_seq]
+        return sum([self._bare(row.ident) for row in rows])
+
+    async def erased(self, request: Request) -> bool:
+        return request.ident in self.skeletons
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
         wanted, starts = set(partitions), dict[str, LaneStart]()
@@ -151,6 +195,15 @@ class MemoryRequests:
         if told is not None:
             self.pending[request.ident] = [told]
         return True
+
+    def _bare(self, ident: str) -> bool:
+        """Whether it was open."""
+        del self.rows[ident]
+        self.pending.pop(ident, None)
+        self.skeletons.add(ident)
+        was_open = ident not in self.ended
+        self.ended.setdefault(ident, ERASED)
+        return was_open
 
     def _open(self) -> list[tuple[Request, datetime]]:
         rows = [row for ident, row in self.rows.items() if ident not in self.ended]

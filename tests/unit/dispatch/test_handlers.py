@@ -10,9 +10,10 @@ from shared.contracts.shape import Shape
 from shared.contracts.wire import encode
 from shared.runtime.batches import Batch
 from shared.runtime.faults import Poison
+from shared.runtime.metrics import Metrics
 from shared.runtime.records import Outgoing, Record
 from tests.unit.dispatch.builders import CONVERSATION, SteppingClock, bot_message, message, request
-from tests.unit.dispatch.memory import MemoryDeliveries, MemoryReports, MemoryRequests
+from tests.unit.dispatch.memory import MemoryDeliveries, MemoryErasures, MemoryReports, MemoryRequests
 
 LANE = f"acme:{CONVERSATION}"
 AT = ("channel.outbound", 3)
@@ -23,11 +24,11 @@ class Desk:
 
     def __init__(self) -> None:
         self.clock = SteppingClock()
-        self.store = MemoryDeliveries()
+        self.store, self.erasures, self.metrics = MemoryDeliveries(), MemoryErasures(), Metrics()
         self.lanes = Lanes(Limits())
         self.woken = 0
         self.reports = MemoryReports(self.store.pending)
-        intake = OutboundIntake(self.store, self.clock)
+        intake = OutboundIntake(self.store, self.erasures, self.clock, self.metrics)
         self.handler = LaneHandler(intake, self.reports, self.lanes, self._wake, self.clock)
 
     def _wake(self) -> None:
@@ -147,7 +148,9 @@ async def test_other_partitions_lanes_are_not_taken() -> None:
 
 async def test_questions_to_bots_fill_lanes_of_their_own() -> None:
     clock, store, lanes = SteppingClock(), MemoryRequests(), Lanes(Limits())
-    handler = LaneHandler(RequestIntake(store, clock), MemoryReports({}), lanes, lambda: None, clock)
+    handler = LaneHandler(
+        RequestIntake(store, MemoryErasures(), clock, Metrics()), MemoryReports({}), lanes, lambda: None, clock
+    )
     await handler.handle(batch([request(3).record, request(3).record, request(4).record], "bot.requests"))
     assert [one.record.message.seq for one, _ in store.rows.values()] == [3, 4]
     assert len(lanes) == 1

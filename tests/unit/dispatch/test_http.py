@@ -10,6 +10,7 @@ import pytest_asyncio
 from fastapi import FastAPI
 
 from services.dispatch.core.delivery import End
+from services.dispatch.core.erasing import erased
 from services.dispatch.http import build_api
 from services.dispatch.interventions import FrontDesk, Interventions
 from shared.runtime.auth import Principal
@@ -160,6 +161,19 @@ async def test_an_end_is_final(deliveries: Api, verb: str, seq: int) -> None:
     refused = await deliveries.post(seq, verb)
     assert (refused.status, refused.json["code"]) == (409, "DELIVERY_ENDED")
     assert deliveries.store.rows == before
+
+
+async def test_what_was_erased_is_shown_as_it_ended_and_nothing_of_the_contact(deliveries: Api) -> None:
+    for row in ROWS[1:4]:
+        deliveries.store.rows[row.ident] = erased(row, LATER)
+    shown = [(one["state"], one["error"]) for one in (await deliveries.get()).json["items"]]
+    assert shown[1:] == [("failed", "CONTACT_ERASED"), ("sent", None), ("failed", "CHANNEL_GONE")]
+    items = (await deliveries.get()).json["items"]
+    assert items[1]["ended_at"] == "2026-11-23T09:30:30.000Z" and items[1]["next_at"] is None
+    assert items[2]["ended_at"] == "2026-11-23T09:30:00.000Z" and items[2]["provider_message_id"] is None
+    for verb in ("retry", "cancel"):
+        refused = await deliveries.post(2, verb)
+        assert (refused.status, refused.json["code"]) == (409, "DELIVERY_ENDED")
 
 
 @pytest.mark.parametrize("verb", ["retry", "cancel"])

@@ -71,6 +71,21 @@ def test_a_lane_that_is_to_be_looked_at_has_its_turn_now_unhurried() -> None:
     assert taken(lanes) == [] and lanes.next_at() == LATER
 
 
+def test_an_erased_lane_looks_at_its_head_now_unhurried_and_remembers_how_far() -> None:
+    lanes = filled("a")
+    (lane,) = taken(lanes)
+    lanes.give_back(lane, LATER, NOW)
+    lanes.erase("unknown", 7, NOW)
+    for seq in (7, 5):
+        lanes.erase("a", seq, NOW)
+    turn = lanes.take(NOW)
+    assert turn is not None and turn.lane is lane and not turn.hurried and lane.erased_to == 7
+    lanes.erase("a", 9, NOW)
+    lanes.give_back(lane, LATER, NOW)
+    assert taken(lanes) == [lane], "erased during its turn: once more"
+    assert len(lanes) == 1
+
+
 def test_a_hurried_lane_has_its_turn_now_and_knows_it() -> None:
     lanes = filled("a")
     (lane,) = taken(lanes)

@@ -9,6 +9,7 @@ from services.dispatch.handlers import OutboundIntake
 from shared.contracts.outbound import DeliverMessage
 from shared.contracts.topics import BOT_REQUESTS, CHANNEL_OUTBOUND
 from shared.contracts.wire import encode
+from shared.runtime.metrics import Metrics
 from shared.runtime.outbound_http import Bounds, NotBegun, OutboundHttp
 from shared.runtime.outbound_url import OutboundPolicy
 from shared.runtime.records import Record
@@ -16,7 +17,7 @@ from shared.runtime.tracing import TRACEPARENT, within
 from shared.testing.adapter import Adapter
 from shared.testing.recorded_traces import RecordedTraces, header_of, parent_of
 from tests.unit.dispatch.builders import SteppingClock, delivery, message, request
-from tests.unit.dispatch.memory import MemoryDeliveries, MemoryRequests
+from tests.unit.dispatch.memory import MemoryDeliveries, MemoryErasures, MemoryRequests
 from tests.unit.dispatch.office import Office
 from tests.unit.dispatch.test_bots import Booth, FakeBot
 
@@ -30,14 +31,15 @@ def outbound(record: DeliverMessage, trace: bytes | None) -> Record:
 
 async def test_the_trace_of_a_record_is_kept_with_its_delivery() -> None:
     store = MemoryDeliveries()
-    await OutboundIntake(store, SteppingClock()).add([outbound(message(1), HEADER), outbound(message(2), None)])
+    intake = OutboundIntake(store, MemoryErasures(), SteppingClock(), Metrics())
+    await intake.add([outbound(message(1), HEADER), outbound(message(2), None)])
     assert [row.trace for row in store.rows.values()] == [HEADER, None]
 
 
 async def test_the_trace_of_a_record_is_kept_with_its_question() -> None:
     store, asked = MemoryRequests(), request()
     record = Record(BOT_REQUESTS, 3, 0, b"acme:c", encode(asked.record), {}, 0, HEADER)
-    await RequestIntake(store, SteppingClock()).add([record])
+    await RequestIntake(store, MemoryErasures(), SteppingClock(), Metrics()).add([record])
     assert [kept.trace for kept, _ in store.rows.values()] == [HEADER]
 
 

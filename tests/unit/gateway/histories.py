@@ -42,6 +42,7 @@ class Writer:
     events: list[Event] = field(default_factory=list)
     seq: int = 0
     causes: int = 0
+    known: bool = False
 
     @property
     def contact(self) -> Contact:
@@ -94,6 +95,7 @@ class Writer:
         )
 
     def opened(self, bot: bool = False) -> None:
+        self.known = True
         self.next(ev.ContactCreated(contact=self.contact))
         state = BotState(configured=bot, enabled=bot, epoch=1 if bot else 0)
         self.next(ev.ConversationOpened(channel_id="c-1", bot=state))
@@ -113,6 +115,10 @@ class Writer:
 
     def assigned(self, assignee: str | None) -> Event:
         return self.next(ev.ConversationAssigned(assignee=assignee, previous=None, by="agent:grace", reason="manual"))
+
+    def erased(self) -> Event:
+        self.known = False
+        return self.next(ev.ContactErased(contact_id=self.contact.id, by="agent:olivia", reason="request"))
 
     def read(self, member: str, up_to: int) -> Event:
         return self.beside(ev.ConversationRead(member=member, up_to_seq=up_to))
@@ -145,6 +151,7 @@ def _step(writer: Writer, draw: st.DrawFn) -> None:
         lambda: writer.next(ev.BotFailure(epoch=1, reason="TIMEOUT")),
         lambda: writer.next(ev.MessageStatusChanged(message_id=named, status=draw(_STATUSES))),
         lambda: writer.next(ev.ContactUpdated(contact=moved)),
+        writer.erased,
         lambda: writer.read(member, draw(st.integers(0, writer.seq + 3))),
     ]
     draw(st.sampled_from(steps))()
@@ -157,7 +164,7 @@ def histories(draw: st.DrawFn) -> list[Event]:
     log: list[Event] = []
     for writer in draw(st.lists(st.sampled_from(writers), max_size=40)):
         first = len(writer.events)
-        if writer.seq == 0:
+        if not writer.known:
             writer.opened(bot=draw(st.booleans()))
         else:
             _step(writer, draw)
@@ -182,14 +189,17 @@ def told(log: Sequence[Event]) -> dict[tuple[str, str], Told]:
 
 
 def _told(history: Sequence[Event]) -> Told:
+    """What was before an erasure counts for nothing but the seq."""
     kinds = [(event.type.removeprefix("relaydesk.").removesuffix(".v1"), event) for event in history]
+    erasures = [index for index, (kind, _) in enumerate(kinds) if kind == "contact.erased"]
+    kinds = kinds[erasures[-1] + 1 if erasures else 0 :]
     places = [
         kind for kind, _ in kinds if kind.startswith("conversation.") and kind[13:] in ("opened", "closed", "reopened")
     ]
     assigned = [event.data["assignee"] for kind, event in kinds if kind == "conversation.assigned"]
     return Told(
         seq=max(event.seq or 0 for event in history),
-        open=places[-1] != "conversation.closed",
+        open=bool(places) and places[-1] != "conversation.closed",
         assignee=assigned[-1] if assigned else None,
         needs_human=_needs_human(kinds),
         unread=_unread(kinds),
@@ -220,6 +230,12 @@ def _unread(kinds: Sequence[tuple[str, Event]]) -> int:
         elif kind == "message.sent" and event.data["message"]["author"]["kind"] == "agent":
             settled = end
     return sum(kind == "message.received" and (event.seq or 0) > settled for kind, event in kinds)
+
+
+def archived(log: Sequence[Event]) -> list[Event]:
+    """The events that an archive keeps: from each conversation's last erasure on."""
+    erased = {(e.workspace, e.subject): e.seq or 0 for e in log if e.type == TYPE_OF[ev.ContactErased]}
+    return [e for e in log if e.seq is not None and e.seq >= erased.get((e.workspace, e.subject), 0)]
 
 
 def counted(log: Sequence[Event]) -> Counter[tuple[str, str | None, str]]:

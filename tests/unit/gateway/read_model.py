@@ -36,6 +36,9 @@ class ReadModel:
     def apply(self, batch: Sequence[Arrival]) -> Changes:
         changes = fold(batch, self.known(batch))
         self.conversations |= changes.conversations
+        for key, seq in changes.erased.items():
+            self.rows = {row: kept for row, kept in self.rows.items() if row[0] != key or row[1] >= seq}
+            self.statuses = {row: status for row, status in self.statuses.items() if row[0] != key}
         self.rows |= changes.rows
         for (workspace, member), deltas in changes.counters.items():
             for name, delta in deltas.items():

@@ -294,3 +294,36 @@ def test_a_contact_alone_is_no_open_conversation() -> None:
     state = model.conversations[document_key("acme", writer.id)]
     assert (state.status, state.contact) == (None, writer.contact)
     assert not +model.counters
+
+
+def test_an_erasure_leaves_nothing_but_the_place_in_the_order_and_what_comes_later() -> None:
+    writer, model = Writer(), ReadModel()
+    writer.opened(bot=True)
+    writer.received()
+    writer.sent()
+    erased = writer.erased()
+    changes = model.apply(arrivals(writer.events))
+    assert changes.erased == {document_key("acme", writer.id): erased.seq}
+    assert [row.event["type"] for row in model.rows.values()] == ["relaydesk.contact.erased.v1"]
+    assert not (changes.words or changes.patches or +model.counters)
+    writer.opened()
+    writer.received("again")
+    model.apply(arrivals(writer.events[-3:]))
+    [state] = model.conversations.values()
+    assert (state.seq, state.unread, state.assignee, state.bot_enabled) == (8, 1, None, False)
+
+
+def test_marks_and_media_of_before_an_erasure_have_no_place_any_more() -> None:
+    media, writer, model = str(uuid4()), Writer(), ReadModel()
+    writer.opened()
+    file = Attachment(media_id=media, kind="image", status="pending")
+    writer.received("look", [file])
+    writer.erased()
+    writer.read("grace", 3)
+    writer.read("grace", 4)
+    ident = message_id(writer.id, 3)
+    writer.beside(ev.MediaReady(media_id=media, conversation_id=writer.id, message_id=ident, attachment=file))
+    changes = model.apply(arrivals(writer.events))
+    assert (changes.unplaced, changes.patches) == (3, [])
+    [state] = model.conversations.values()
+    assert (state.read_up_to, state.settled) == (0, 0)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.media import core
-from services.media.core import Facts, Media, Place
+from services.media.core import Facts, Media, Moment, Place
 from services.media.telling import events, record
 from shared.contracts.resources import Rendition
 
@@ -17,6 +17,7 @@ IDENT = "a0c4e42c-45fc-5bfa-bdab-fb8e3df97082"
 DAY = timedelta(days=1)
 FACTS = Facts((Rendition(name="original", content_type="image/png", size=90, sha256="ab" * 32),), "image/png", 90)
 DRAFT = Media("acme", IDENT, "attachment", "uploading", "image/png", "a.png", 100, "grace")
+SENT = Moment("8d5ba2b4-6a05-5f0e-8a3d-5a7f2ad21d6c", 4)
 FILE = replace(DRAFT, library=Place("a.png", None, "grace", NOW))
 
 
@@ -59,23 +60,23 @@ def test_an_upload_that_nobody_completes_ends_and_is_forgotten() -> None:
 def test_a_draft_that_is_not_sent_expires_and_one_that_was_sent_never_does() -> None:
     draft = ready(DRAFT)
     assert draft.look_at == NOW + core.DRAFT_LASTS
-    assert core.used(draft).look_at is None
+    assert core.used(draft, SENT).look_at is None
     expired = core.looked_at(draft, NOW + core.DRAFT_LASTS)
     assert (expired.code, expired.charged, expired.attachable) == ("MEDIA_EXPIRED", 90, False)
 
 
 def test_a_message_that_was_accepted_while_its_draft_expired_keeps_it() -> None:
     expired = core.looked_at(ready(DRAFT), NOW + core.DRAFT_LASTS)
-    kept = core.used(expired)
+    kept = core.used(expired, SENT)
     assert (kept.state, kept.code, kept.look_at) == ("ready", None, None)
 
 
 def test_a_file_taken_out_of_the_library_is_kept_where_it_was_sent() -> None:
-    sent = core.removed(core.used(ready(FILE)), NOW)
+    sent = core.removed(core.used(ready(FILE), SENT), NOW)
     assert (sent.state, sent.attachable, sent.look_at) == ("ready", False, None)
     unsent = core.removed(ready(FILE), NOW)
     assert unsent.look_at == NOW + core.OBJECTS_LAST
-    assert core.used(unsent).look_at is None
+    assert core.used(unsent, SENT).look_at is None
     assert core.looked_at(unsent, NOW + core.OBJECTS_LAST).gone
     assert kinds(ready(FILE), unsent) == ["file.removed.v1"]
 
@@ -94,11 +95,11 @@ def test_a_new_name_is_told_and_the_same_name_is_no_change() -> None:
 
 
 def test_a_message_that_was_accepted_while_its_draft_was_discarded_keeps_it() -> None:
-    kept = core.used(core.discarded(ready(DRAFT), NOW))
+    kept = core.used(core.discarded(ready(DRAFT), NOW), SENT)
     assert (kept.state, kept.code, kept.look_at, kept.attachable) == ("ready", None, None, False)
 
 
-STEPS = st.sampled_from(["discard", "complete", "keep", "refuse", "use", "remove", "look", "later"])
+STEPS = st.sampled_from(["discard", "complete", "keep", "refuse", "use", "remove", "look", "later", "erase"])
 
 
 def stepped(media: Media, step: str, now: datetime) -> Media:
@@ -115,7 +116,9 @@ def stepped(media: Media, step: str, now: datetime) -> Media:
         case "remove" if media.library is not None and not media.removed:
             return core.removed(media, now)
         case "use":
-            return core.used(media)
+            return core.used(media, SENT)
+        case "erase":
+            return core.erased(media, SENT, now)
         case "look":
             return core.looked_at(media, now)
         case _:

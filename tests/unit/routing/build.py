@@ -16,6 +16,7 @@ from shared.contracts.commands import (
     Command,
     DisableBot,
     EnableBot,
+    EraseContact,
     Reopen,
     SendReply,
     SentAttachment,
@@ -33,6 +34,7 @@ from shared.contracts.inbound import (
     ReceiptReceived,
     Sender,
 )
+from shared.contracts.resources import Contact
 
 NAMESPACE = UUID("00000000-0000-4000-8000-000000000001")
 WORKSPACE, CHANNEL = "acme", "channel-1"
@@ -40,6 +42,7 @@ NOW = "2026-11-23T09:30:00.125Z"
 LATER = "2026-11-24T09:30:00.126Z"
 GRACE = Actor(kind="agent", id="grace", name="Grace Hopper")
 ALAN = Actor(kind="agent", id="alan", name="Alan Turing")
+OLIVIA = Actor(kind="agent", id="olivia", name="Olivia Owen")
 BOT = Actor(kind="bot", id=None, name="bot")
 SYSTEM = Actor(kind="system", id=None, name=None)
 
@@ -162,6 +165,10 @@ def update(name: str, fields: dict[Any, str | None], actor: Actor = GRACE, custo
     return UpdateContact(**_command(name, customer, actor), fields=fields)
 
 
+def erase(name: str = "x1", actor: Actor = OLIVIA, customer: str = "ada", expected: int | None = None) -> EraseContact:
+    return EraseContact(**_command(name, customer, actor), reason="request", expected_seq=expected)
+
+
 def bot_reply(name: str, epoch: int, *texts: str, handoff: bool = False, customer: str = "ada") -> BotReply:
     return BotReply(
         **_command(name, customer, BOT),
@@ -192,7 +199,7 @@ def kinds(decision: Decision) -> list[str]:
 
 
 def effects(decision: Decision) -> list[str]:
-    return [one.type for one in decision.effects]
+    return [type(one).__name__ for one in decision.effects]
 
 
 def rejection(decision: Decision) -> str:
@@ -207,6 +214,12 @@ def after(*items: Inbound | Command, state: State | None = None) -> State:
         state = decide(state, item, NOW).state
     assert state is not None
     return state
+
+
+def contact_of(state: State | None) -> Contact:
+    assert state is not None
+    assert state.contact is not None
+    return state.contact
 
 
 def tell(state: State | None, item: Inbound | Command, known: Known = NOTHING_KNOWN) -> Decision:

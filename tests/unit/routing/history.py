@@ -8,8 +8,9 @@ from services.routing.core import Decision, Illegal, Known, State, decide
 from services.routing.memory import Remembered
 from shared.contracts import wire
 from shared.contracts.commands import CommandRecord
+from shared.contracts.events import TYPE_OF, BotDisabled, ContactErased
 from shared.contracts.ids import document_key
-from shared.contracts.outbound import BotFence, DeliverMessage
+from shared.contracts.outbound import BotFence, DeliverMessage, EraseConversation
 from shared.contracts.topics import CHANNEL_OUTBOUND, WORKSPACE_EVENTS
 from shared.runtime.records import Outgoing
 from tests.unit.routing.build import NOW
@@ -37,6 +38,7 @@ def check(world: World) -> None:
     lanes_are_in_order(records)
     others_are_complete(records, effects)
     fences_come_first(records)
+    what_is_erased_is_nowhere_kept(world)
     promised(not any(one.stale for one in world.published), "something old was published again")
 
 
@@ -64,9 +66,11 @@ def undisturbed(applied: Iterable[tuple[Place, Item, bool]]) -> tuple[Events, li
         if decision is None:
             continue
         states[key] = decision.state
+        if memory.erases(decision):
+            remembered = memory.without_outcomes(remembered, key)
         if new := memory.to_remember(key, item, decision, known):
             remembered[new.key] = new
-        records += [outgoing.of_effect(effect) for effect in decision.effects]
+        records += [record for effect in decision.effects for record in outgoing.of_effect(effect)]
         records += [outgoing.of_event(event) for event in decision.events]
     return as_read(records), records
 
@@ -120,12 +124,27 @@ def others_are_complete(records: Iterable[Outgoing], expected: Iterable[Outgoing
 
 
 def fences_come_first(records: Iterable[Outgoing]) -> None:
+    """`bot.disabled` and `contact.erased` are told when dispatch can know of them."""
     raised: dict[str, int] = {}
+    erased: dict[str, int] = {}
     for record in records:
-        assert record.value is not None
         if outgoing.is_fence(record):
-            fence = wire.decode_as(BotFence, record.value)
-            raised[fence.conversation_id] = max(raised.get(fence.conversation_id, 0), fence.bot_epoch)
-        if dict(record.headers)["type"] == b"relaydesk.bot.disabled.v1":
+            assert record.value is not None
+            match wire.decode_outbound(record.value):
+                case BotFence(conversation_id=ident, bot_epoch=epoch):
+                    raised[ident] = max(raised.get(ident, 0), epoch)
+                case EraseConversation(conversation_id=ident, up_to_seq=seq):
+                    erased[ident] = max(erased.get(ident, 0), seq)
+        if record.topic == WORKSPACE_EVENTS and record.value is not None:
             event = wire.decode_event(record.value)
-            promised(raised.get(event.subject, 0) >= event.data["epoch"], "bot.disabled before its fence")
+            if event.type == TYPE_OF[BotDisabled]:
+                promised(raised.get(event.subject, 0) >= event.data["epoch"], "bot.disabled before its fence")
+            if event.type == TYPE_OF[ContactErased]:
+                promised(erased.get(event.subject, 0) >= (event.seq or 0), "contact.erased before its fence")
+
+
+def what_is_erased_is_nowhere_kept(world: World) -> None:
+    for document in world.states.stored.values():
+        erased = document.state.erased_seq if document.state else 0
+        seqs = [int(seq) for entry in document.pending if (seq := dict(entry.record.headers).get("seq"))]
+        promised(all(seq >= erased for seq in seqs), "an erased event is still in its document")

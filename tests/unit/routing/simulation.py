@@ -135,11 +135,13 @@ class Owner:
         await pause()
         return await self.world.states.remembered(keys)
 
-    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+    async def save(
+        self, writes: Sequence[Document], remembered: Sequence[Remembered], erased: Sequence[str] = ()
+    ) -> None:
         await pause()
         self.world.states.check(writes, remembered)
         self.world.note_applied(self.at_work, writes, self.dead)
-        await self.world.states.save(writes, remembered)
+        await self.world.states.save(writes, remembered, erased)
         await pause()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:

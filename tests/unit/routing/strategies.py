@@ -57,7 +57,7 @@ def inbound(draw: st.DrawFn) -> Inbound:
 @st.composite
 def commands(draw: st.DrawFn) -> Command:  # noqa: C901 - one case a command
     customer, name, actor = draw(customers), f"x{draw(st.integers(0, 12))}", draw(agents)
-    match draw(st.integers(0, 11)):
+    match draw(st.integers(0, 13)):
         case 0 | 1:
             return build.reply(
                 name,
@@ -87,6 +87,8 @@ def commands(draw: st.DrawFn) -> Command:  # noqa: C901 - one case a command
         case 9:
             return build.reply(name, draw(st.sampled_from([build.BOT, build.SYSTEM])), customer)
         case 10:
+            return build.erase(name, build.OLIVIA, customer, draw(seen_seqs))
+        case 11:
             return build.bot_failed(name, draw(epochs), customer)
         case _:
             replies = draw(st.lists(texts, max_size=2))

@@ -26,6 +26,7 @@ from tests.unit.routing.build import (
     bot_failed,
     bot_reply,
     close,
+    contact_of,
     disable,
     effects,
     enable,
@@ -290,8 +291,7 @@ def test_unassigning_does_not_clear_needs_human() -> None:
 def test_updating_the_contact_publishes_its_new_version() -> None:
     decision = tell(OPEN, update("u", {"name": "Ada Lovelace", "email": "ada@example.org"}))
     assert (kinds(decision), effects(decision)) == (["contact.updated"], ["ContactRecord"])
-    assert decision.state is not None
-    assert (decision.state.contact.name, decision.state.contact.version) == ("Ada Lovelace", 2)
+    assert (contact_of(decision.state).name, contact_of(decision.state).version) == ("Ada Lovelace", 2)
 
 
 def test_a_contact_without_a_conversation_can_be_updated_and_nothing_else() -> None:

@@ -7,7 +7,7 @@ from shared.contracts.events import ContactUpdated, ConversationOpened, MessageW
 from shared.contracts.inbound import Inbound
 from shared.contracts.outbound import BotRequest, FetchMedia
 from tests.unit.routing import build
-from tests.unit.routing.build import after, close, effects, kinds, message, reply, tell
+from tests.unit.routing.build import after, close, contact_of, effects, kinds, message, reply, tell
 
 
 def test_a_first_message_makes_contact_and_conversation_unassigned_and_open() -> None:
@@ -16,7 +16,7 @@ def test_a_first_message_makes_contact_and_conversation_unassigned_and_open() ->
     assert [event.seq for event in decision.events] == [1, 2, 3]
     assert decision.state is not None
     assert (decision.state.status, decision.state.assignee, decision.state.bot_enabled) == ("open", None, False)
-    assert decision.state.contact.name == "Ada Lovelace"
+    assert contact_of(decision.state).name == "Ada Lovelace"
     assert effects(decision) == ["ContactRecord"]
 
 
@@ -77,15 +77,14 @@ def test_the_same_fields_again_change_nothing() -> None:
 def test_fields_set_by_an_agent_win_over_the_channel() -> None:
     state = after(message(sender={"name": "ada99"}), build.update("u1", {"name": "Ada Lovelace", "email": None}))
     decision = tell(state, message("m2", sender={"name": "ada100", "email": "x@example.org", "country": "GB"}))
-    assert decision.state is not None
-    contact = decision.state.contact
+    contact = contact_of(decision.state)
     assert (contact.name, contact.email, contact.country) == ("Ada Lovelace", None, "GB")
 
 
 def test_a_given_name_is_shown_and_without_one_first_and_last_are() -> None:
     state = after(message(sender={"first_name": "Ada", "last_name": "Lovelace", "name": "Countess"}))
-    assert state.contact.name == "Countess"
-    assert after(build.update("u1", {"name": None}), state=state).contact.name == "Ada Lovelace"
+    assert contact_of(state).name == "Countess"
+    assert contact_of(after(build.update("u1", {"name": None}), state=state)).name == "Ada Lovelace"
 
 
 def test_a_contact_that_was_only_seen_has_no_conversation_until_it_writes() -> None:

@@ -45,6 +45,8 @@ class World:
             return None
         self.states[key] = decision.state
         self.events.setdefault(key, []).extend(event for event in decision.events if event.seq is not None)
+        if memory.erases(decision):
+            self.remembered = memory.without_outcomes(self.remembered, key)
         if new := memory.to_remember(key, item, decision, known):
             assert new.key not in self.remembered
             self.remembered[new.key] = new

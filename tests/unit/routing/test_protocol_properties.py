@@ -86,9 +86,11 @@ def test_never_dropping_entries_breaks_it() -> None:
 class ForgetfulStates(MemoryStates):
     """The next write drops what the document had, acknowledged or not."""
 
-    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+    async def save(
+        self, writes: Sequence[Document], remembered: Sequence[Remembered], erased: Sequence[str] = ()
+    ) -> None:
         had = {document.key: document.pending for document in self.stored.values()}
-        await super().save([_without(document, had.get(document.key, ())) for document in writes], remembered)
+        await super().save([_without(document, had.get(document.key, ())) for document in writes], remembered, erased)
 
 
 def _without(document: Document, dropped: Sequence[Entry]) -> Document:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from services.routing.documents import Document
-from services.routing.memory import Remembered
+from services.routing.memory import Remembered, without_outcomes
 from services.routing.store import Conflict
 from shared.contracts.times import from_timestamp
 from tests.unit.routing.build import NOW
@@ -24,8 +24,12 @@ class MemoryStates:
     async def remembered(self, keys: Sequence[str]) -> dict[str, Remembered]:
         return {key: self.memory[key] for key in keys if key in self.memory}
 
-    async def save(self, writes: Sequence[Document], remembered: Sequence[Remembered]) -> None:
+    async def save(
+        self, writes: Sequence[Document], remembered: Sequence[Remembered], erased: Sequence[str] = ()
+    ) -> None:
         self.check(writes, remembered)
+        for key in erased:
+            self.memory = without_outcomes(self.memory, key)
         self.stored |= {document.key: document for document in writes}
         self.memory |= {one.key: one for one in remembered}
 
