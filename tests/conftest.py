@@ -2,10 +2,15 @@
 
 import signal
 
+from hypothesis import settings
+
 pytest_plugins = ["shared.testing.engines"]
 
 
 def pytest_configure() -> None:
-    """A shell's background job ignores Ctrl-C, and so would all processes that tests start and stop with it."""
+    """An example may take as long as the machine is busy. A shell's background job ignores Ctrl-C, and so would all
+    processes that tests start and stop with it."""
+    settings.register_profile("any machine", deadline=None)
+    settings.load_profile("any machine")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
