@@ -58,10 +58,10 @@ export async function get(path) {
 export const post = (path, body) => call("POST", path, body);
 
 // A command, tried with one key until its outcome is known; gives up after a while with an unknown one.
-export async function command(path, body, key = newKey()) {
+export async function command(path, body, key = newKey(), method = "POST") {
   for (let attempt = 0; ; attempt += 1) {
     try {
-      return await call("POST", path, body, { "idempotency-key": key });
+      return await call(method, path, body, { "idempotency-key": key });
     } catch (problem) {
       if (!problem.unknown || attempt === RETRY_MS.length) throw problem;
       await new Promise((wake) => setTimeout(wake, RETRY_MS[attempt]));

@@ -147,6 +147,10 @@ function takeMedia(data) {
 function takeSequenced(event) {
   const id = event.subject;
   heard.set(id, Math.max(event.seq, heardOf(id)));
+  if (kindOf(event) === "contact.erased") {
+    forget(event);
+    return;
+  }
   const known = state.conversations.get(id);
   const after = known ? evolved(known, event) : null;
   if (after) state.conversations.set(id, after);
@@ -158,6 +162,20 @@ function takeSequenced(event) {
     if (event.seq === last + 1) thread.set(event.seq, event);
     else if (event.seq > last) loadThread(id, null, event.seq).catch(complain);
     settled(id);
+  }
+  changed();
+}
+
+// Nothing of an erased contact stays on the page; who writes again is fetched as somebody new.
+function forget({ subject: id, seq }) {
+  if (state.conversations.get(id)?.seq > seq) return;
+  const { conversations, threads, oldest, drafts, files, sending } = state;
+  for (const kept of [conversations, threads, oldest, drafts, files, sending]) kept.delete(id);
+  missing.delete(id);
+  if (state.selected === id) {
+    state.selected = null;
+    history.replaceState(null, "", location.pathname);
+    toast("This contact was erased.");
   }
   changed();
 }

@@ -33,11 +33,18 @@ export function drawThread() {
   $("nothing").hidden = Boolean(conversation);
   document.body.classList.toggle("has-opened", Boolean(conversation));
   if (!conversation) {
-    shown = null;
+    clear();
     return;
   }
   drawBar(conversation);
   drawLines(conversation);
+}
+
+// Of nobody: also what is hidden says nothing of whom it showed last.
+function clear() {
+  shown = null;
+  $("contact-name").textContent = "";
+  lines.draw($("thread"), []);
 }
 
 function drawBar(conversation) {
@@ -179,6 +186,8 @@ function describe(line) {
   const { data } = line;
   const by = line.actor?.startsWith("agent:") ? memberName(line.actor.slice(6)) : null;
   switch (line.kind) {
+    case "contact.erased":
+      return "The contact was erased; what was said before is gone";
     case "conversation.opened":
       return "The conversation began";
     case "contact.updated":

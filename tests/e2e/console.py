@@ -14,11 +14,11 @@ def of_the_network(complaint: str) -> bool:
 
 
 @asynccontextmanager
-async def signed_in(system: System, *flags: str) -> AsyncIterator[Page]:
-    """Ada, the agent; her page complains of nothing."""
+async def signed_in(system: System, *flags: str, who: str = "agent") -> AsyncIterator[Page]:
+    """Ada, the agent, unless somebody else is named; the page complains of nothing."""
     async with page(*flags) as tab:
         await tab.looks(1400, 860)
-        await tab.open(f"{system.info['console']}#token={system.info['tokens']['agent']}")
+        await tab.open(f"{system.info['console']}#token={system.info['tokens'][who]}")
         await tab.until("document.querySelector('.is-live')", "live")
         yield tab
         assert [said for said in tab.complaints if not of_the_network(said)] == []

@@ -1,0 +1,143 @@
+"""A contact is erased on a running system: no word of theirs stays in any database, and nobody hears of them again."""
+
+import uuid
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from pymongo import MongoClient
+
+from shared.testing.adapter import Adapter, Says
+from shared.testing.api import Answer, Api, Channel, said
+from shared.testing.browser import Page, chromium
+from shared.testing.eventually import eventually
+from shared.testing.file_source import FileSource, gives
+from shared.testing.follower import Follower, kind
+from shared.testing.system import System
+from shared.testing.uploads import fetch
+from tests.e2e.console import opened, shows, signed_in
+from tests.unit.media.files import png
+
+KEEPERS = {"routing", "gateway", "dispatch", "media", "snippets"}
+PICTURE = png(64)
+
+
+@dataclass
+class Known:
+    """Somebody of whom a word, which nobody else says, is all over the system."""
+
+    word: str
+    conversation: str
+    contact: str
+
+
+@pytest_asyncio.fixture
+async def known(agent: Api, channel: Channel, stream: Follower, adapter: Adapter) -> AsyncIterator[Known]:
+    """They wrote, with a file; an agent noted it and answered with a file; a second answer waits for the adapter."""
+    word = f"rhubarb{uuid.uuid4().hex}"
+    async with FileSource() as source:
+        source.answer = gives(PICTURE, "image/png")
+        file = {"kind": "image", "url": source.url(f"/{word}.png"), "filename": f"{word}.png"}
+        message = said(word, f"my {word}", email=f"{word}@example.org", name=word) | {"attachments": [file]}
+        assert (await channel.post([message])).status == 202
+        conversation = await stream.conversation_of(word)
+        await eventually(lambda: [e for e in stream.events if kind(e) == "media.ready"], "their file is there")
+    await agent.ok("POST", f"/v1/conversations/{conversation}/notes", {"text": f"likes {word}"})
+    file = {"media_id": await attached(agent, conversation, word)}
+    answered = await agent.reply(conversation, f"fine {word}", attachments=[file])
+    assert answered.status == 201
+    await eventually(lambda: f"fine {word}" in adapter.texts(conversation), "the answer is delivered")
+    adapter.behaviour = lambda seen: Says(503)
+    assert (await agent.reply(conversation, f"later {word}")).status == 201
+    await eventually(lambda: f"later {word}" in adapter.texts(conversation), "the second answer was tried")
+    contact = (await agent.ok("GET", f"/v1/conversations/{conversation}"))["contact"]["id"]
+    yield Known(word, conversation, contact)
+
+
+async def attached(agent: Api, conversation: str, word: str) -> str:
+    """A file of the agent's, ready to be sent; -> its media id."""
+    wanted = {"purpose": "attachment", "content_type": "image/png", "size": len(PICTURE), "filename": f"{word}.png"}
+    made = await agent.ok("POST", "/v1/media", wanted | {"conversation_id": conversation})
+    assert (await fetch(made["upload"]["url"], "PUT", PICTURE)).status == 200
+    await agent.ok("POST", f"/v1/media/{made['media_id']}/complete")
+
+    async def ready() -> bool:
+        return bool((await agent.ok("GET", f"/v1/media/{made['media_id']}"))["state"] == "ready")
+
+    await eventually(ready, "the agent's file is ready")
+    return str(made["media_id"])
+
+
+def keeping(system: System, word: str) -> set[str]:
+    """The services in whose databases the word is, wherever and in whatever form."""
+    found: set[str] = set()
+    with MongoClient[dict[str, Any]](system.info["engines"]["mongo"]) as client:
+        for name in set(client.list_database_names()) - {"admin", "local", "config"}:
+            for collection in client[name].list_collection_names():
+                if any(word in repr(document) for document in client[name][collection].find()):
+                    found.add(name.rpartition("_")[2])
+    return found
+
+
+async def erased(owner: Api, known: Known) -> Answer:
+    return await owner.call("DELETE", f"/v1/contacts/{known.contact}", None, {"Idempotency-Key": uuid.uuid4().hex})
+
+
+async def test_no_word_of_theirs_stays_in_any_database(system: System, owner: Api, known: Known) -> None:
+    assert keeping(system, known.word) == KEEPERS
+    assert (await erased(owner, known)).status == 204
+    await eventually(lambda: not keeping(system, known.word), "the word is gone", timeout=30)
+
+
+async def test_what_waited_is_not_delivered_and_who_writes_again_is_somebody_new(
+    system: System, agent: Api, owner: Api, channel: Channel, stream: Follower, adapter: Adapter, known: Known
+) -> None:
+    assert (await erased(owner, known)).status == 204
+    await eventually(lambda: not keeping(system, known.word), "everybody has heard of it", timeout=30)
+    failed = (await agent.ok("GET", f"/v1/deliveries?state=failed&channel_id={channel.ident}&limit=200"))["items"]
+    assert "CONTACT_ERASED" in {one["error"] for one in failed if one["conversation_id"] == known.conversation}
+    attempts = adapter.texts(known.conversation).count(f"later {known.word}")
+    adapter.behaviour = lambda seen: Says()
+
+    await channel.say(known.word, "me again")
+    await eventually(lambda: "me again" in stream.texts(known.conversation, "message.received"), "they are heard")
+    assert (await agent.reply(known.conversation, "welcome")).status == 201
+    await eventually(lambda: "welcome" in adapter.texts(known.conversation), "and answered")
+    assert adapter.texts(known.conversation).count(f"later {known.word}") == attempts
+    contact = (await agent.ok("GET", f"/v1/conversations/{known.conversation}"))["contact"]
+    assert (contact["id"], contact["name"], contact["email"]) == (known.contact, None, None)
+    kinds = [kind(event) for event in await agent.thread(known.conversation)]
+    assert kinds[:4] == ["contact.erased", "contact.created", "conversation.opened", "message.received"]
+
+
+async def test_the_export_names_files_that_can_be_downloaded(owner: Api, known: Known) -> None:
+    document = await owner.ok("GET", f"/v1/contacts/{known.contact}/export")
+    assert [file["filename"] for file in document["files"]] == [f"{known.word}.png"] * 2
+    for file in document["files"]:
+        moved = await owner.call("GET", file["content"])
+        assert moved.status == 302
+        assert (await fetch(moved.headers["location"])).status == 200
+
+
+@pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium")
+@pytest.mark.timeout(180)
+async def test_agents_pages_forget_a_contact_that_a_manager_erases(system: System, known: Known) -> None:
+    async with signed_in(system) as ada, signed_in(system, who="manager") as marco:
+        await opened(ada, known.conversation)
+        await opened(marco, known.conversation)
+        assert not await ada.run("document.querySelector('#details .privacy')")
+        await shows(marco, "#details .privacy button", "Export")
+        await marco.run("window.confirm = (question) => { window.asked = question; return true; }")
+        await press(marco, "Erase…")
+        for page in (ada, marco):
+            await shows(page, ".toast", "This contact was erased.")
+            await page.until(f"!document.querySelector('#row-{known.conversation}')", "the row is gone")
+            assert known.word not in await page.run("document.body.textContent")
+        assert known.word in await marco.run("window.asked")
+
+
+async def press(page: Page, label: str) -> None:
+    found = f"[...document.querySelectorAll('button')].find((one) => one.textContent === {label!r})"
+    await page.run(f"{found}.click()")
