@@ -59,3 +59,7 @@ def test_code_package_image_and_chart_are_of_one_version() -> None:
     image = re.search(r"^ARG VERSION=(.*)$", (IMAGE / "Dockerfile").read_text(), re.MULTILINE)
     assert image
     assert {package, chart["version"], chart["appVersion"], image[1]} == {VERSION}
+
+
+def test_this_version_has_its_upgrade_notes() -> None:
+    assert f"\n## {VERSION}\n" in (PROJECT / "docs" / "upgrades.md").read_text()
