@@ -98,7 +98,14 @@ function joinThread(id, before, items, arrived) {
   const thread = kept ?? new Map();
   for (const event of [...items, ...arrived.values()]) thread.set(event.seq, event);
   state.threads.set(id, thread);
-  state.oldest.set(id, Math.min(...thread.keys()));
+  state.oldest.set(id, oldestOf(thread));
+}
+
+// The first seq known; 1 where nothing is before it, also because it was erased.
+function oldestOf(thread) {
+  const first = Math.min(...thread.keys());
+  const event = thread.get(first);
+  return event && kindOf(event) === "contact.erased" ? 1 : first;
 }
 
 // Whether what is known of a thread goes on without a hole in a page that begins at `first`.

@@ -123,7 +123,9 @@ async def test_the_export_names_files_that_can_be_downloaded(owner: Api, known: 
 
 @pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium")
 @pytest.mark.timeout(180)
-async def test_agents_pages_forget_a_contact_that_a_manager_erases(system: System, known: Known) -> None:
+async def test_agents_pages_forget_a_contact_that_a_manager_erases(
+    system: System, channel: Channel, known: Known
+) -> None:
     async with signed_in(system) as ada, signed_in(system, who="manager") as marco:
         await opened(ada, known.conversation)
         await opened(marco, known.conversation)
@@ -136,6 +138,11 @@ async def test_agents_pages_forget_a_contact_that_a_manager_erases(system: Syste
             await page.until(f"!document.querySelector('#row-{known.conversation}')", "the row is gone")
             assert known.word not in await page.run("document.body.textContent")
         assert known.word in await marco.run("window.asked")
+        await channel.say(known.word, "me again")
+        await shows(marco, f"#row-{known.conversation} .row-text", "me again")
+        await opened(marco, known.conversation)
+        await shows(marco, "#thread .happened", "The contact was erased")
+        assert await marco.run("document.querySelector('#older').hidden")
 
 
 async def press(page: Page, label: str) -> None:

@@ -66,7 +66,7 @@ class ConversationRoutes:
         state = await self._gateway.reader.conversation(principal, conversation_id, min_seq)
         below = min(before, state.seq + 1)
         items = await self._gateway.inbox.thread(state.workspace, state.id, below, limit)
-        following = items[0]["seq"] if items and items[0]["seq"] > 1 else None
+        following = items[0]["seq"] if items and items[0]["seq"] > max(1, state.erased_seq) else None
         return Json({"items": items, "next": following, "seq": state.seq})
 
     async def counters(self, principal: Caller) -> Json:

@@ -89,6 +89,7 @@ async def test_who_writes_again_begins_anew_in_the_same_order(
         (9, "opened"),
         (10, "received"),
     ]
+    assert (thread["next"], (await agent.ok("GET", f"/v1/conversations/{ident}/messages?limit=3"))["next"]) == (None, 8)
     assert (await agent.ok("GET", f"/v1/conversations/{ident}/messages?before=7"))["items"] == []
     assert (await agent.reply(ident, "welcome back")).status == 201
 
