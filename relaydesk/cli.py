@@ -6,6 +6,7 @@ import re
 import select
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,13 @@ REBUILD = """Make the gateway's read model anew: of the event archive, then of t
 REBUILD_EPILOG = """Reads RELAYDESK_KAFKA, RELAYDESK_TOPIC_PREFIX, RELAYDESK_MONGO, RELAYDESK_MONGO_PREFIX and
 RELAYDESK_GATEWAY_READ_MODEL as the gateway has them. To show it: run with --follow, restart the gateway's replicas one
 by one with RELAYDESK_GATEWAY_READ_MODEL=NAME, then press Ctrl-C. See docs/read-model.md."""
+
+RESTORE = """Bring a MongoDB that was put back to an earlier moment forward to what Kafka's topics say: channels,
+conversations, deliveries; then place the groups so that the services read the rest again. Run it after the restore and
+before any service starts. Stopped or killed, the same command goes on."""
+RESTORE_EPILOG = """Reads RELAYDESK_KAFKA, RELAYDESK_TOPIC_PREFIX, RELAYDESK_MONGO, RELAYDESK_MONGO_PREFIX and
+RELAYDESK_GATEWAY_READ_MODEL as the services have them, and needs some room for temporary files (TMPDIR). What does not
+come back, and every step: docs/operations.md, Backup and restore."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,7 +62,7 @@ def _reader_left() -> bool:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="relaydesk", description=DESCRIPTION, epilog=EPILOG)
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    first = (_add_run, _add_serve, _add_engines, _add_topics, _add_projection)
+    first = (_add_run, _add_serve, _add_engines, _add_topics, _add_projection, _add_restore)
     for add in (*first, _add_secrets, _add_demo, _add_token, _add_dlq, _add_doctor, _add_proxy):
         add(commands)
     return parser
@@ -111,6 +119,24 @@ def _add_projection(commands: "Commands") -> None:
     rebuild.add_argument("--follow", action="store_true", help="then keep it as new as the log, until Ctrl-C")
     rebuild.add_argument("--fresh", action="store_true", help="drop what there is under this name and begin anew")
     rebuild.set_defaults(call=_projection_rebuild)
+
+
+def _add_restore(commands: "Commands") -> None:
+    text = "after MongoDB was restored from a backup: bring it forward from Kafka's topics"
+    restore = commands.add_parser("restore", help=text, description=RESTORE, epilog=RESTORE_EPILOG)
+    since = "read the topics from here on only: a moment *before* the backup's, as 2026-11-27T09:30Z (default: all)"
+    restore.add_argument("--since", type=_moment, metavar="TIME", help=since)
+    restore.set_defaults(call=_restore)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("expected a time as 2026-11-27T09:30Z") from None
+    if moment.tzinfo is None:
+        raise argparse.ArgumentTypeError("expected a time with its zone, as 2026-11-27T09:30Z")
+    return moment
 
 
 def _read_model(text: str) -> str:
@@ -234,6 +260,12 @@ def _projection_rebuild(options: argparse.Namespace) -> int:
     from relaydesk.projection_command import rebuild
 
     return rebuild(options.name, options.follow, options.fresh)
+
+
+def _restore(options: argparse.Namespace) -> int:
+    from relaydesk.restore_command import restore
+
+    return restore(options.since)
 
 
 def _secrets(options: argparse.Namespace) -> int:

@@ -2,16 +2,16 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from pymongo.errors import PyMongoError
 
 from relaydesk.errors import CommandError
+from relaydesk.teller import Teller
 from services.gateway.fold import Divergence, Hole
 from services.gateway.projector import position_of
-from services.gateway.rebuilding import Progress, Rebuild
+from services.gateway.rebuilding import Rebuild
 from services.gateway.settings import RebuildSettings, read_model_named
 from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.rebuild import RebuildStore
@@ -26,7 +26,6 @@ from shared.runtime.records import Partition, Record
 from shared.runtime.settings import SettingsError
 from shared.runtime.tasks import check_cancelled
 
-SAID_EVERY_S = 1.0
 FOLLOWED_EVERY_S = 0.5
 PAUSE_AFTER_FAULT_S = 2.0
 
@@ -51,29 +50,6 @@ class EventLog:
 
     async def read(self, partition: int, start: int, end: int, most: int) -> list[Record]:
         return await read_range(self._messaging, WORKSPACE_EVENTS, partition, (start, end), most)
-
-
-class Teller:
-    """Says how far it is, a line a second at most, and each phase's end."""
-
-    def __init__(self) -> None:
-        self._phase = ""
-        self._begun = (0.0, 0)
-        self._said = 0.0
-
-    def __call__(self, progress: Progress) -> None:
-        check_cancelled()
-        now = time.monotonic()
-        if progress.phase != self._phase:
-            self._phase, self._begun, self._said = progress.phase, (now, progress.done), 0.0
-        if progress.done < progress.total and now - self._said < SAID_EVERY_S:
-            return
-        self._said = now
-        since, before = self._begun
-        pace = (progress.done - before) / max(now - since, 0.001)
-        left = f", about {(progress.total - progress.done) / pace:.0f} s left" if pace > 0 else ""
-        where = "of about" if self._phase == "archive" else "of"
-        print(f"{self._phase}: {progress.done} {where} {progress.total} events{left}", flush=True)
 
 
 def rebuild(name: str, follow: bool, fresh: bool) -> int:
@@ -137,4 +113,4 @@ async def _opened(settings: RebuildSettings, name: str) -> AsyncIterator[Rebuild
         target = mongo.beside(read_model_named(settings.database, name))
         store = RebuildStore(mongo, mongo.beside(settings.read_model), target)
         log = EventLog(messaging, offsets, incarnations.of(WORKSPACE_EVENTS))
-        yield Rebuild(store, ProjectionStore(mongo, target), log, Teller())
+        yield Rebuild(store, ProjectionStore(mongo, target), log, Teller("events"))

@@ -8,8 +8,8 @@ The process dies: a part is copied whole or not at all; the tail is applied by t
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from services.gateway.arrivals import archived, arrival_of
@@ -19,6 +19,7 @@ from services.gateway.projector import Store
 from services.gateway.store.projection import Move
 from services.gateway.store.rebuild import END, Archived, Part, RebuildStore
 from shared.runtime.faults import Fenced, Poison
+from shared.runtime.progress import Progress, Tell
 from shared.runtime.records import Record
 
 EVENTS_AT_ONCE = 2_000
@@ -36,18 +37,6 @@ class Log(Protocol):
 
     async def read(self, partition: int, start: int, end: int, most: int) -> list[Record]:
         """OffsetGone where the log doesn't reach back to `start`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """`total` is about right only: more may come meanwhile."""
-
-    phase: str
-    done: int
-    total: int
-
-
-Tell = Callable[[Progress], None]
 
 
 class Rebuild:

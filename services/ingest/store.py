@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from shared.contracts.outbound import ChannelRecord
-from shared.runtime.mongo import ASCENDING, DESCENDING, Document, IndexModel, Mongo, Session
+from shared.runtime.mongo import (
+    ASCENDING,
+    DESCENDING,
+    Document,
+    IndexModel,
+    Mongo,
+    PyMongoError,
+    Session,
+    is_duplicate,
+)
 from shared.runtime.outbox import pending_entries
 from shared.runtime.records import Outgoing
 
@@ -101,6 +110,20 @@ class ChannelStore:
 
     async def note_announced_to(self, incarnation: str) -> None:
         await self._announced.update_one({"_id": CHANNELS}, {"$set": {"incarnation": incarnation}}, upsert=True)
+
+    async def catch_up(self, channel: ChannelRecord, at: datetime) -> bool:
+        """Make it this version, where the stored one is older or there is none; whether it was so. Tells nobody: this
+        is what they were told."""
+        fields = {name: value for name, value in _document(channel).items() if name != "_id"}
+        update = {"$set": {**fields, "pending": []}, "$setOnInsert": {"created_at": at}}
+        older = {"_id": channel.id, "version": {"$lt": channel.version}}
+        try:
+            done = await self._channels.update_one(older, update, upsert=True)
+        except PyMongoError as error:
+            if is_duplicate(error):  # a version that is no older is there
+                return False
+            raise
+        return bool(done.matched_count or done.upserted_id is not None)
 
     async def insert(self, change: Change) -> None:
         pending = pending_entries(change.records, change.audit.at)

@@ -3,12 +3,22 @@
 Kinds: `message` (the channel's id of a customer's message), `edit` (the record of an edit or deletion), `command`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from services.routing.core import NOTHING_KNOWN, Decision, Known
 from shared.contracts.commands import CommandRecord
-from shared.contracts.events import TYPE_OF, ContactErased, First, MessageWasReceived
+from shared.contracts.events import (
+    TYPE_OF,
+    CloudEvent,
+    CommandRepeated,
+    ContactErased,
+    First,
+    MessageWasDeleted,
+    MessageWasEdited,
+    MessageWasReceived,
+    data_of,
+)
 from shared.contracts.inbound import InboundRecord, MessageDeleted, MessageEdited, MessageReceived
 
 Item = InboundRecord | CommandRecord
@@ -83,13 +93,36 @@ def command_prefix(key: str) -> str:
     return f"{key}:command:"
 
 
+def told_by(key: str, event: CloudEvent) -> Iterable[Remembered]:
+    """What `to_remember` added when this event was decided, as far as the event says it."""
+    match data_of(event):
+        case MessageWasReceived(message=message) if message.external_id is not None:
+            yield Remembered(_message(key, message.external_id), seq=event.seq)
+        case MessageWasEdited() | MessageWasDeleted():
+            yield Remembered(_edit_of(key, event.causationid))
+        case CommandRepeated():
+            return
+    if event.final:
+        outcome = First(type=event.type, seq=event.seq, data=event.data)
+        yield Remembered(command(key, event.causationid), first=outcome)
+
+
 def _message(key: str, external_id: str) -> str:
     return f"{key}:message:{external_id}"
 
 
 def _edit(key: str, item: InboundRecord) -> str:
-    return f"{key}:edit:{item.id}"
+    return _edit_of(key, item.id)
 
 
 def _command(key: str, item: CommandRecord) -> str:
-    return command_prefix(key) + item.id
+    return command(key, item.id)
+
+
+def command(key: str, ident: str) -> str:
+    """Under which the outcome of the command with this id is remembered."""
+    return command_prefix(key) + ident
+
+
+def _edit_of(key: str, ident: str) -> str:
+    return f"{key}:edit:{ident}"

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import TopicPartition
 
 from shared.runtime.faults import Transient
 from shared.runtime.records import Partition
@@ -47,15 +48,24 @@ class EndOffsets:
         """The offsets that the next records will get. Raises Transient when there is no answer in time."""
         return await self._ask("end_offsets", partitions)
 
+    async def since(self, partitions: Iterable[Partition], at_ms: int) -> dict[Partition, int | None]:
+        """The offsets of the first records written at `at_ms` or later; None where there is none."""
+        times = {self._messaging.partition(at): at_ms for at in partitions}
+        found = await self._answer("offsets_for_times", times)
+        return {self._messaging.registered(at): place and place.offset for at, place in found.items()}
+
     async def _ask(self, question: str, partitions: Iterable[Partition]) -> dict[Partition, int]:
+        answer = await self._answer(question, [self._messaging.partition(at) for at in partitions])
+        return {self._messaging.registered(at): offset for at, offset in answer.items()}
+
+    async def _answer(self, question: str, about: object) -> dict[TopicPartition, Any]:
         if self._client is None:
             raise Transient("not connected to Kafka")
-        asked = [self._messaging.partition(at) for at in partitions]
         try:
             async with asyncio.timeout(self._deadline_s):
-                answer = await getattr(self._client, question)(asked)
+                answer: dict[TopicPartition, Any] = await getattr(self._client, question)(about)
         except (KafkaError, TimeoutError) as error:
             raise Transient(
                 f"Kafka did not say where partitions begin and end: {type(error).__name__}: {error}"
             ) from error
-        return {self._messaging.registered(at): offset for at, offset in answer.items()}
+        return answer

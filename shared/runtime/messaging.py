@@ -181,6 +181,17 @@ class Messaging:
             metadata_max_age_ms=METADATA_MAX_AGE_MS,
         )
 
+    def offsets_client(self, group: str) -> AIOKafkaConsumer:
+        """Sees and sets the offsets of a group that has no members; never joins it."""
+        return AIOKafkaConsumer(
+            **self._connection,
+            group_id=self.on_broker(group),
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_MAX_AGE_MS,
+        )
+
     def group_subscriber(
         self, group: str, topics: Sequence[str], loop: GroupLoop, options: GroupOptions
     ) -> tuple[KafkaBroker, BatchSubscriber]:

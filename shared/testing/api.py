@@ -89,6 +89,10 @@ class Channel:
     def __init__(self, api: Api, ident: str, secret: str) -> None:
         self._api, self.ident, self._secret = api, ident, secret
 
+    def seen_by(self, api: Api) -> "Channel":
+        """The same adapter, through another connection."""
+        return Channel(api, self.ident, self._secret)
+
     async def post(self, events: list[dict[str, Any]]) -> Answer:
         return await self.post_raw(json.dumps({"events": events}, ensure_ascii=False).encode())
 

@@ -3,15 +3,14 @@
 import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import pytest_asyncio
-from pymongo import MongoClient
 
 from shared.testing.adapter import Adapter, Says
 from shared.testing.api import Answer, Api, Channel, said
 from shared.testing.browser import Page, chromium
+from shared.testing.databases import keepers_of
 from shared.testing.eventually import eventually
 from shared.testing.file_source import FileSource, gives
 from shared.testing.follower import Follower, kind
@@ -71,14 +70,7 @@ async def attached(agent: Api, conversation: str, word: str) -> str:
 
 
 def keeping(system: System, word: str) -> set[str]:
-    """The services in whose databases the word is, wherever and in whatever form."""
-    found: set[str] = set()
-    with MongoClient[dict[str, Any]](system.info["engines"]["mongo"]) as client:
-        for name in set(client.list_database_names()) - {"admin", "local", "config"}:
-            for collection in client[name].list_collection_names():
-                if any(word in repr(document) for document in client[name][collection].find()):
-                    found.add(name.rpartition("_")[2])
-    return found
+    return keepers_of(word, system.info["engines"]["mongo"])
 
 
 async def erased(owner: Api, known: Known) -> Answer:

@@ -80,6 +80,14 @@ class MongoDeliveries:
         found = await self._entries.collection.find_one({"_id": document_key(workspace, message_id)})
         return _delivery(found) if found else None
 
+    async def missing(self, idents: Sequence[str]) -> set[str]:
+        """Those that are not stored."""
+        return set(idents) - await self._entries.there(idents)
+
+    async def open_ones(self, after: str, limit: int) -> list[Delivery]:
+        """Of all workspaces, in the order of their ids, those behind `after`."""
+        return [_delivery(document) for document in await self._entries.open_ones(after, limit)]
+
     async def nudged(self, since: datetime) -> list[str]:
         lanes: list[str] = await self._entries.collection.distinct("lane", {"nudged_at": {"$gte": since}})
         return lanes

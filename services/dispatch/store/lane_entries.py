@@ -57,13 +57,14 @@ class LaneEntries:
 
         Transient where nothing seems to be there although an insert says so: the majority hasn't got it yet.
         """
-        there = await self._there([document["_id"] for document in documents])
+        there = await self.there([document["_id"] for document in documents])
         if not there:
             raise Transient("entries are being inserted by another owner")
         return [document for document in documents if document["_id"] not in there]
 
-    async def _there(self, idents: list[Any]) -> set[Any]:
-        found = self.collection.find({"_id": {"$in": idents}}, {"_id": 1})
+    async def there(self, idents: Sequence[Any]) -> set[Any]:
+        """Of these, the ids of entries that are stored."""
+        found = self.collection.find({"_id": {"$in": list(idents)}}, {"_id": 1})
         return {document["_id"] for document in await found.to_list(None)}
 
     async def load(self, partitions: Iterable[int]) -> list[LaneStart]:
@@ -91,6 +92,11 @@ class LaneEntries:
     async def head(self, lane: str, partition: int) -> Document | None:
         where = {"partition": partition, "lane": lane, "open": True}
         return await self.collection.find_one(where, sort=[("seq", ASCENDING)])
+
+    async def open_ones(self, after: str, limit: int) -> list[Document]:
+        """Of all lanes, in the order of their ids, those behind `after`."""
+        where = {"open": True, "_id": {"$gt": after}}
+        return await self.collection.find(where).sort("_id", ASCENDING).limit(limit).to_list(None)
 
     async def change(self, where: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Set `values` on the one document that is as `where` says; whether there was one."""

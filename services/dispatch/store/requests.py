@@ -40,6 +40,15 @@ class MongoRequests:
         found = await self._entries.head(lane, partition)
         return Request(decode_as(BotRequest, found["record"]), partition, found.get("trace")) if found else None
 
+    async def missing(self, idents: Sequence[str]) -> set[str]:
+        """Those that are not stored."""
+        return set(idents) - await self._entries.there(idents)
+
+    async def open_ones(self, after: str, limit: int) -> list[Request]:
+        """Of all workspaces, in the order of their ids, those behind `after`."""
+        found = await self._entries.open_ones(after, limit)
+        return [Request(decode_as(BotRequest, one["record"]), one["partition"]) for one in found]
+
     async def end(self, request: Request, outcome: str, at: datetime, told: Outgoing | None) -> bool:
         pending = {"pending": pending_entries([told], at)} if told else {}
         ended = {"open": False, "outcome": outcome, "ended_at": at}

@@ -59,6 +59,10 @@ class ProjectionStore:
         found = await self._db[POSITIONS].find({"_id": {"$in": list(partitions)}}).to_list(None)
         return dict.fromkeys(partitions, 0) | {document["_id"]: document["offset"] for document in found}
 
+    async def places(self) -> dict[str, int]:
+        """Every partition's position, of former lives of the topic, too."""
+        return {document["_id"]: document["offset"] for document in await self._db[POSITIONS].find({}).to_list(None)}
+
     async def conversations(self, keys: Collection[str]) -> dict[str, ConversationState]:
         found = await self._db[CONVERSATIONS].find({"_id": {"$in": list(keys)}}).to_list(None)
         return {document["_id"]: conversation_state(document) for document in found}

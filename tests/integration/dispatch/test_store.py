@@ -273,3 +273,23 @@ async def test_open_lanes_follow_their_conversations_into_other_partitions(mongo
     kept = await deliveries.find(ended.record.workspace, ended.record.message_id)
     assert kept is not None
     assert kept.partition == ended.partition
+
+
+async def test_what_is_open_or_missing_is_found_whatever_its_lane(store: DeliveryStore) -> None:
+    one, two, gone = delivery(message(1)), delivery(message(2)), delivery(message(3))
+    await store.add([one, two, gone], {})
+    assert await store.swap(gone, gone.ended(ENDED))
+    assert await store.missing([one.ident, gone.ident, "acme:nobody"]) == {"acme:nobody"}
+    assert await store.open_ones("", 10) == [one, two]
+    assert await store.open_ones(one.ident, 10) == [two]
+    assert await store.open_ones("", 1) == [one]
+
+
+async def test_open_questions_are_found_too(mongo: Mongo) -> None:
+    requests, asked = MongoRequests(mongo), request()
+    await requests.start()
+    await requests.add([(asked, NOW)])
+    assert await requests.missing([asked.ident, "acme:nobody"]) == {"acme:nobody"}
+    assert await requests.open_ones("", 10) == [asked]
+    await requests.end(asked, "answered", NOW, None)
+    assert await requests.open_ones("", 10) == []

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from services.gateway import rebuilding
 from services.gateway.projector import position_of
-from services.gateway.rebuilding import Progress, Rebuild
+from services.gateway.rebuilding import Rebuild
 from services.gateway.store.documents import READ_MODEL
 from services.gateway.store.projection import ProjectionStore
 from services.gateway.store.rebuild import Part, RebuildStore
@@ -19,6 +19,7 @@ from shared.contracts.ids import message_id
 from shared.contracts.resources import Attachment
 from shared.runtime.faults import Fenced
 from shared.runtime.mongo import Database, Mongo
+from shared.runtime.progress import Progress, Tell
 from shared.runtime.records import Record
 from tests.integration.gateway.stores import Log, Model
 from tests.unit.gateway.histories import Event, Writer, histories
@@ -70,7 +71,7 @@ async def target(mongo: Mongo) -> AsyncIterator[Database]:
         await database[name].drop()
 
 
-def rebuild(mongo: Mongo, target: Database, living: Living, tell: rebuilding.Tell | None = None) -> Rebuild:
+def rebuild(mongo: Mongo, target: Database, living: Living, tell: Tell | None = None) -> Rebuild:
     store = RebuildStore(mongo, mongo.db, target)
     return Rebuild(store, ProjectionStore(mongo, target), living, tell or (lambda progress: None))
 

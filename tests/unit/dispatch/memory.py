@@ -93,6 +93,13 @@ class MemoryDeliveries:
         self._call("find")
         return self.rows.get(document_key(workspace, message_id))
 
+    async def missing(self, idents: Sequence[str]) -> set[str]:
+        return set(idents) - self.rows.keys()
+
+    async def open_ones(self, after: str, limit: int) -> list[Delivery]:
+        found = [row for ident, row in sorted(self.rows.items()) if ident > after and row.end is None]
+        return found[:limit]
+
     async def nudged(self, since: datetime) -> list[str]:
         self._call("nudged")
         return sorted({row.lane for row in self.rows.values() if row.nudged_at is not None and row.nudged_at >= since})
@@ -204,6 +211,13 @@ class MemoryRequests:
         was_open = ident not in self.ended
         self.ended.setdefault(ident, ERASED)
         return was_open
+
+    async def missing(self, idents: Sequence[str]) -> set[str]:
+        return set(idents) - self.rows.keys() - self.skeletons
+
+    async def open_ones(self, after: str, limit: int) -> list[Request]:
+        found = [row for ident, (row, _) in sorted(self.rows.items()) if ident > after and ident not in self.ended]
+        return found[:limit]
 
     def _open(self) -> list[tuple[Request, datetime]]:
         rows = [row for ident, row in self.rows.items() if ident not in self.ended]

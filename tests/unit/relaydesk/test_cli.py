@@ -10,7 +10,7 @@ from relaydesk.cli import PORT_BASE, main
 from relaydesk.installation import installation_secrets
 from relaydesk.ports import DEFAULT_BASE
 
-COMMANDS = ("run", "serve", "engines", "topics", "projection", "secrets", "demo", "token", "dlq", "doctor")
+COMMANDS = ("run", "serve", "engines", "topics", "projection", "restore", "secrets", "demo", "token", "dlq", "doctor")
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,7 @@ class World:
     letters: set[Place] = field(default_factory=set)
     last_offset: dict[str, Place] = field(default_factory=dict)
     generation: int = 0
+    events_first: bool = True
 
     def note_applied(self, records: Sequence[Record], writes: Sequence[Document], dead: bool) -> None:
         """In the order of the fold: which offsets a write applies for the first time."""
@@ -145,8 +146,8 @@ class Owner:
         await pause()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
-        """A prefix may be all that arrives; order holds within a topic only, and events are the fastest."""
-        for record in sorted(records, key=lambda record: record.topic != WORKSPACE_EVENTS):
+        """A prefix may be all that arrives; order holds within a topic only, and events are the fastest, or last."""
+        for record in sorted(records, key=lambda one: (one.topic != WORKSPACE_EVENTS) == self.world.events_first):
             await pause()
             self.world.publish(record, self.owns)
         await pause()
@@ -273,12 +274,17 @@ def world_of(items: Sequence[Item]) -> World:
 def run(scenario: Scenario, rules: Rules, world: World | None = None) -> World:
     """All actions, then undisturbed to the end; a zombie's last batch ends after everything else."""
     world = world or world_of(scenario.items)
+    to_the_end(world, begin(world, scenario, rules))
+    return world
+
+
+def begin(world: World, scenario: Scenario, rules: Rules) -> list[Owner]:
+    """All actions, and whoever is in the middle of something then."""
     owners = [Owner(world, scenario.cached, rules) for _ in range(2)]
     owners[0].join()
     for action in scenario.actions:
         _act(world, owners, action)
-    _to_the_end(world, owners)
-    return world
+    return owners
 
 
 def _act(world: World, owners: list[Owner], action: Action) -> None:
@@ -307,7 +313,7 @@ def _give(world: World, owner: Owner) -> None:
     owner.join()
 
 
-def _to_the_end(world: World, owners: list[Owner]) -> None:
+def to_the_end(world: World, owners: list[Owner]) -> None:
     holder = next(one for one in owners if one.owns)
     ends = {at: len(world.inputs[at[0]]) for at in PARTITIONS}
     for _ in range(1_000):
