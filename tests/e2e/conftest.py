@@ -11,6 +11,12 @@ from shared.testing.follower import Follower
 from shared.testing.system import System, running
 
 
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Schemathesis names each operation's test, but gives all of them one id: of those, xdist runs one."""
+    if not item.nodeid.endswith(item.name) and item.parent is not None:
+        item._id = type(item.id).parse(f"{item.parent.nodeid}::{item.name}")
+
+
 @pytest.fixture(scope="session")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     with running(tmp_path_factory.mktemp("relaydesk"), "--split") as started:
