@@ -7,13 +7,12 @@ from datetime import UTC, datetime, timedelta
 from services.media.core import Media
 from services.media.uploading import Announced, Upload
 from shared.contracts import topics
-from shared.contracts.ids import message_id, object_key
+from shared.contracts.ids import message_id
 from shared.contracts.inbound import InboundAttachment
 from shared.contracts.outbound import EraseConversation, FetchMedia, MediaRecord, MediaReferenced
 from shared.contracts.times import to_timestamp
 from shared.contracts.wire import decode_as
 from shared.runtime.auth import Principal
-from shared.runtime.s3 import ObjectMissing
 from shared.testing.uploads import fetch
 from tests.integration.media.installation import Installation, Parts, unique
 from tests.integration.media.records import batch
@@ -98,23 +97,6 @@ class Story(Thread):
         media = await self.now(ident)
         kept = [row[name] for name in ("filename", "content_type", "size", "duration_s", "waveform")]
         return media.erased and not any(kept) and not {"job", "fetch", "upload"} & row.keys() and not media.renditions
-
-
-async def exists(parts: Parts, key: str) -> bool:
-    try:
-        await parts.objects.head(key)
-    except ObjectMissing:
-        return False
-    return True
-
-
-async def used_bytes(parts: Parts, workspace: str) -> int:
-    account = await parts.mongo.db.accounts.find_one({"_id": workspace})
-    return int(account["used"]) if account else 0
-
-
-def key_of(media: Media) -> str:
-    return object_key(media.workspace, media.renditions[0].sha256)
 
 
 async def records(installation: Installation, ident: str) -> list[MediaRecord]:

@@ -25,8 +25,9 @@ from shared.testing.eventually import eventually
 from shared.testing.file_source import FileSource, gives
 from shared.testing.uploads import fetch, settled, uploaded
 from tests.integration.media.installation import Installation, Parts, emptied
+from tests.integration.media.kept import exists, key_of, used_bytes
 from tests.integration.media.records import batch
-from tests.integration.media.story import OTHER, PICTURE, SEEN, Story, Thread, exists, key_of, records, used_bytes
+from tests.integration.media.story import OTHER, PICTURE, SEEN, Story, Thread, records
 
 
 @pytest_asyncio.fixture

@@ -17,8 +17,9 @@ from shared.contracts import topics
 from shared.contracts.shape import Shape
 from shared.runtime.problems import Problem
 from tests.integration.media.installation import Installation, Parts, emptied, unique
+from tests.integration.media.kept import used_bytes
 from tests.integration.media.records import batch
-from tests.integration.media.story import OTHER, SEEN, Story, records, used_bytes
+from tests.integration.media.story import OTHER, SEEN, Story, records
 
 
 class Died(Exception):

@@ -13,13 +13,13 @@ from services.media.store import Change, Claim, Claimed, Stale
 from services.media.sweeping import INCOMING_LASTS
 from services.media.uploading import INCOMING, Announced
 from services.media.working import CLAIM_LASTS, MOST_FAULTS
-from shared.contracts.ids import object_key
 from shared.contracts.outbound import MediaReferenced
 from shared.runtime.problems import Problem
-from shared.runtime.s3 import MinioStore, ObjectMissing
+from shared.runtime.s3 import MinioStore
 from shared.testing.eventually import eventually
 from shared.testing.uploads import fetch
 from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, emptied, manager_of, unique
+from tests.integration.media.kept import exists, key_of, used_bytes
 from tests.integration.media.records import CONVERSATION, MESSAGE, batch
 from tests.unit.media.files import png
 
@@ -50,23 +50,6 @@ async def known(parts: Parts, media: Media) -> Media:
     found = await parts.store.find(media.workspace, media.id)
     assert found is not None
     return found
-
-
-async def exists(parts: Parts, key: str) -> bool:
-    try:
-        await parts.objects.head(key)
-    except ObjectMissing:
-        return False
-    return True
-
-
-async def used_bytes(parts: Parts, workspace: str) -> int:
-    account = await parts.mongo.db.accounts.find_one({"_id": workspace})
-    return int(account["used"]) if account else 0
-
-
-def key_of(media: Media) -> str:
-    return object_key(media.workspace, media.renditions[0].sha256)
 
 
 async def claimed(parts: Parts, owner: str) -> Claimed | None:
