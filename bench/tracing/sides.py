@@ -14,6 +14,8 @@ from bench.pipeline.watch import Watcher
 from shared.testing.api import Api
 
 DRAIN_S = 60.0
+EXPORTED_WITHIN_S = 15.0
+LONGER_THAN_A_BATCH_WAITS_S = 1.2
 
 
 @dataclass(slots=True)
@@ -66,20 +68,24 @@ class Side:
         self.figures = Figures(lost=self.figures.lost)
 
     def spans(self) -> dict[str, int]:
-        """What the services counted until now: exported, dropped."""
-        time.sleep(1.5)  # the last ones are on their way
+        """What the services counted until nothing came any more: exported, dropped."""
+        counted, until = self._spans(), time.monotonic() + EXPORTED_WITHIN_S
+        while time.monotonic() < until:
+            time.sleep(LONGER_THAN_A_BATCH_WAITS_S)
+            if counted == (counted := self._spans()):
+                break
+        return counted
+
+    def _spans(self) -> dict[str, int]:
         lines = [line for one in self._info["services"].values() for line in _metrics(one["probe"])]
-        return {
-            what: int(
-                sum(
-                    float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"relaydesk_spans_{what}_total")
-                )
-            )
-            for what in ("exported", "dropped")
-        }
+        return {what: _sum(lines, f"relaydesk_spans_{what}_total") for what in ("exported", "dropped")}
 
     async def _ticket(self) -> str:
         return str((await self._api.ok("POST", "/v1/stream/ticket"))["ticket"])
+
+
+def _sum(lines: list[str], metric: str) -> int:
+    return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(metric)))
 
 
 def _metrics(probe: str) -> list[str]:

@@ -8,7 +8,7 @@ from pydantic import Field, TypeAdapter
 from shared.contracts.commands import Command
 from shared.contracts.events import CloudEvent
 from shared.contracts.inbound import Inbound
-from shared.contracts.outbound import BotWork, ChannelRecord, ContactRecord, MediaJob, Outbound
+from shared.contracts.outbound import BotWork, ChannelRecord, MediaJob, Outbound
 from shared.contracts.shape import Shape
 
 _INBOUND: TypeAdapter[Inbound] = TypeAdapter(Annotated[Inbound, Field(discriminator="type")])
@@ -51,10 +51,6 @@ def decode_bot_work(value: bytes) -> BotWork:
 
 def decode_channel(value: bytes) -> ChannelRecord:
     return decode_as(ChannelRecord, value)
-
-
-def decode_contact(value: bytes) -> ContactRecord:
-    return decode_as(ContactRecord, value)
 
 
 def decode_event(value: bytes) -> CloudEvent:

@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import AsyncIterator
 
 import pytest
@@ -5,7 +6,8 @@ import pytest_asyncio
 
 from shared.engines.addresses import Addresses
 from shared.testing.api import Api
-from tests.integration.media.installation import Installation
+from tests.integration.media.installation import Installation, Parts, emptied
+from tests.integration.media.story import Story
 from tests.integration.replicas import installed
 
 
@@ -14,6 +16,18 @@ async def installation(engines: Addresses, tmp_path_factory: pytest.TempPathFact
     """One for all tests here; they keep apart by workspace."""
     async with installed(Installation, engines, tmp_path_factory.mktemp("media")) as made:
         yield made
+
+
+@pytest_asyncio.fixture
+async def parts(installation: Installation) -> AsyncIterator[Parts]:
+    """The service's parts on a database of their own, connected to nothing that runs."""
+    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
+        yield parts
+
+
+@pytest.fixture
+def story(installation: Installation, parts: Parts) -> Story:
+    return Story(installation, parts)
 
 
 @pytest_asyncio.fixture(scope="package")

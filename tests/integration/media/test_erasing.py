@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import uuid
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -24,7 +23,7 @@ from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.file_source import FileSource, gives
 from shared.testing.uploads import fetch, settled, uploaded
-from tests.integration.media.installation import Installation, Parts, emptied
+from tests.integration.media.installation import Installation, Parts
 from tests.integration.media.kept import exists, key_of, used_bytes
 from tests.integration.media.records import batch
 from tests.integration.media.story import OTHER, PICTURE, SEEN, Story, Thread, records
@@ -35,17 +34,6 @@ async def source() -> AsyncIterator[FileSource]:
     async with FileSource() as source:
         source.answer = gives(PICTURE, "image/png")
         yield source
-
-
-@pytest_asyncio.fixture
-async def parts(installation: Installation) -> AsyncIterator[Parts]:
-    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
-        yield parts
-
-
-@pytest.fixture
-def story(installation: Installation, parts: Parts) -> Story:
-    return Story(installation, parts)
 
 
 # as it runs

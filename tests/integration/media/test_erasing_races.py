@@ -1,14 +1,12 @@
 """Erasures and what comes late, early or meanwhile, and who dies at it, on real engines: it ends the same."""
 
 import asyncio
-import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from services.media.core import DRAFT_LASTS, UPLOAD_LASTS, Media
 from services.media.erasing import NOTES_LAST
@@ -16,7 +14,7 @@ from services.media.handlers import MediaJobs
 from shared.contracts import topics
 from shared.contracts.shape import Shape
 from shared.runtime.problems import Problem
-from tests.integration.media.installation import Installation, Parts, emptied, unique
+from tests.integration.media.installation import Installation, Parts, unique
 from tests.integration.media.kept import used_bytes
 from tests.integration.media.records import batch
 from tests.integration.media.story import OTHER, SEEN, Story, records
@@ -28,17 +26,6 @@ class Died(Exception):
 
 async def never(*_: Any) -> bool:
     return False
-
-
-@pytest_asyncio.fixture
-async def parts(installation: Installation) -> AsyncIterator[Parts]:
-    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
-        yield parts
-
-
-@pytest.fixture
-def story(installation: Installation, parts: Parts) -> Story:
-    return Story(installation, parts)
 
 
 # late, early, at the same time

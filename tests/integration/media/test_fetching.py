@@ -25,7 +25,7 @@ from shared.runtime.outbound_url import OutboundPolicy
 from shared.testing.eventually import eventually
 from shared.testing.file_source import Answers, FileSource, dripping, endless, gives, says
 from shared.testing.recordings import heard, recording
-from tests.integration.media.installation import Installation, Parts, emptied, unique
+from tests.integration.media.installation import Installation, Parts, unique
 from tests.integration.media.records import CONVERSATION, MESSAGE, batch
 from tests.unit.media.files import HTML, PDF, png, wav
 
@@ -35,12 +35,6 @@ SOON = DownloadBounds(connect_s=1.0, pause_s=0.5, deadline_s=1.0)
 GONE = says("HTTP/1.1 404 Not Found\ncontent-length: 0")
 BUSY = says("HTTP/1.1 503 Busy\ncontent-length: 0")
 META = says("HTTP/1.1 302 There\nlocation: http://169.254.169.254/latest/meta-data\ncontent-length: 0")
-
-
-@pytest_asyncio.fixture
-async def parts(installation: Installation) -> AsyncIterator[Parts]:
-    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
-        yield parts
 
 
 @pytest_asyncio.fixture

@@ -1,11 +1,9 @@
 """Deaths, second owners and the passing of time, on real engines; each test has a database of its own."""
 
 import uuid
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-import pytest_asyncio
 
 from services.media.core import OBJECTS_LAST, UPLOAD_LASTS, Facts, Media, kept, removed
 from services.media.sandbox import Sandbox
@@ -18,18 +16,12 @@ from shared.runtime.problems import Problem
 from shared.runtime.s3 import MinioStore
 from shared.testing.eventually import eventually
 from shared.testing.uploads import fetch
-from tests.integration.media.installation import QUOTA, ROOT, Installation, Parts, emptied, manager_of, unique
+from tests.integration.media.installation import QUOTA, ROOT, Parts, manager_of, unique
 from tests.integration.media.kept import exists, key_of, used_bytes
 from tests.integration.media.records import CONVERSATION, MESSAGE, batch
 from tests.unit.media.files import png
 
 PICTURE = png(64)
-
-
-@pytest_asyncio.fixture
-async def parts(installation: Installation) -> AsyncIterator[Parts]:
-    async with installation.parts(uuid.uuid4().hex[:8]) as parts, emptied(parts):
-        yield parts
 
 
 async def completed(parts: Parts, workspace: str, content: bytes = PICTURE) -> Media:
