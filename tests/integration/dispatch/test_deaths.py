@@ -158,7 +158,7 @@ async def test_a_report_that_a_death_left_is_told_by_the_next_life(
             freezer.kill()
     assert not installation.reports(sent)
     async with installation.dispatch():
-        await installation.reported(sent, timeout=5)
+        await installation.reported(sent)
     assert len(adapter.seen) == 1
 
 

@@ -157,7 +157,7 @@ async def test_a_stuck_conversation_holds_up_no_other_of_its_channel(
     stuck = await talk.send(3)
     others = [Talk(installation, talk.channel_id) for _ in range(30)]
     sent = [record for other in others for record in await other.send(3)]
-    await installation.reported(sent, timeout=10)
+    await installation.reported(sent)
     assert not installation.reports(stuck)
     assert {seen.id for seen in adapter.seen if seen.conversation == talk.conversation} == {stuck[0].message_id}
 
@@ -171,7 +171,7 @@ async def test_a_channel_whose_adapter_hangs_holds_up_no_other_channel(
             await Talk(installation, dead).send()
         await eventually(lambda: len(hanging.seen) >= 20, "the dead channel's share of attempts")
         sent = [record for _ in range(20) for record in await Talk(installation, channel).send()]
-        await installation.reported(sent, timeout=5)
+        await installation.reported(sent)
         await installation.channel(hanging.url, dead, deleted=True)
 
 
@@ -187,7 +187,7 @@ async def test_a_dead_adapter_gets_its_messages_when_its_address_is_mended(
 
     await eventually(tried, "two attempts")
     await installation.channel(adapter.url, channel)
-    await installation.reported(sent, timeout=5)
+    await installation.reported(sent)
     assert adapter.ids() == [record.message_id for record in sent]
 
 
@@ -200,7 +200,7 @@ async def test_without_an_address_messages_wait_for_one(installation: Installati
 
     await eventually(waiting, "waiting for an address")
     await installation.channel(adapter.url, channel)
-    assert [report.status for report in await installation.reported(sent, timeout=5)] == ["sent"]
+    assert [report.status for report in await installation.reported(sent)] == ["sent"]
 
 
 async def test_a_message_may_come_before_its_channel_is_known(installation: Installation, adapter: Adapter) -> None:
@@ -213,7 +213,7 @@ async def test_a_message_may_come_before_its_channel_is_known(installation: Inst
     await eventually(stored, "in its lane")
     assert (await installation.state(sent[0]))["state"] == "waiting"
     await installation.channel(adapter.url, ident)
-    (report,) = await installation.reported(sent, timeout=5)
+    (report,) = await installation.reported(sent)
     assert (report.status, report.attempt) == ("sent", 1)
 
 
@@ -223,7 +223,7 @@ async def test_a_deleted_channel_fails_what_is_under_way(installation: Installat
     sent = await Talk(installation, channel).send(2)
     await eventually(lambda: adapter.seen, "an attempt")
     await installation.channel(adapter.url, channel, deleted=True)
-    reports = await installation.reported(sent, timeout=5)
+    reports = await installation.reported(sent)
     assert [(report.status, report.error) for report in reports] == [("failed", "CHANNEL_GONE")] * 2
 
 

@@ -111,7 +111,7 @@ async def test_what_is_open_ends_what_is_personal_goes_and_the_next_contact_is_s
     await eventually(lambda: installation.state(behind), "all are there")
     await talk.erase()
     (next_one,) = await talk.send(text="hello", to="somebody")
-    (report,) = await installation.reported([next_one], timeout=5)
+    (report,) = await installation.reported([next_one])
     assert report.status == "sent" and adapter.texts(talk.conversation) == ["secret", "stuck secret", "hello"]
     rows = [await installation.state(record) for record in (sent, stuck, behind)]
     assert [(row["state"], row["error"], row["provider_message_id"]) for row in rows] == [
@@ -148,7 +148,7 @@ async def test_an_attempt_under_way_brings_nothing_back_and_is_not_repeated(
     erased = await installation.state(first)
     (next_one,) = await talk.send(text="hello", to="somebody")
     held.released.set()
-    await installation.reported([next_one], timeout=5)
+    await installation.reported([next_one])
     assert (erased["state"], erased["error"]) == ("failed", "CONTACT_ERASED")
     assert await installation.state(first) == erased
     assert installation.reports([first]) == {} and len(adapter.attempts(first.message_id)) == 1
@@ -166,7 +166,7 @@ async def test_a_redelivered_record_of_an_erased_contact_is_neither_stored_nor_s
     before = await kept(installation, talk)
     await installation.publish([talk.outgoing(record) for record in records])
     (next_one,) = await talk.send(text="hello", to="somebody")
-    await installation.reported([next_one], timeout=5)
+    await installation.reported([next_one])
     assert [row for row in await kept(installation, talk) if row["seq"] < next_one.seq] == before
     assert adapter.texts(talk.conversation) == ["stuck secret", "hello"]
 
@@ -181,7 +181,7 @@ async def test_a_message_that_comes_back_when_its_skeleton_is_long_gone_is_not_s
     await installation.db.deliveries.delete_many({"_id": {"$regex": talk.conversation}})
     await installation.publish([talk.outgoing(first)])
     (next_one,) = await talk.send(text="hello", to="somebody")
-    await installation.reported([next_one], timeout=5)
+    await installation.reported([next_one])
     row = await installation.state(first)
     assert row["error"] == "CONTACT_ERASED" and not [word for word in PERSONAL if word in repr(row)]
     assert len(adapter.attempts(first.message_id)) == 1
@@ -199,7 +199,7 @@ async def test_questions_of_an_erased_contact_are_not_asked_and_not_answered(
     await forgotten(installation, talk)
     third = await talk.ask()
     held.released.set()
-    said = await eventually(lambda: installation.commands(talk.conversation), "an answer", 5)
+    said = await eventually(lambda: installation.commands(talk.conversation), "an answer")
     assert [one.request_message_id for one in said if isinstance(one, BotReply)] == [third.message.id]
     assert [seen.body["message"]["id"] for seen in adapter.seen] == [first.message.id, third.message.id]
     outcomes = {row["seq"]: row["outcome"] for row in await kept(installation, talk) if row["seq"] < third.message.seq}

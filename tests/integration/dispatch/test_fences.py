@@ -56,7 +56,7 @@ async def test_a_message_in_retry_is_silenced_at_once_and_the_person_is_heard(
         await eventually(lambda: adapter.seen, "the first attempt")
         await talk.fence(1)
         person = await talk.send(1)
-        reports = await installation.reported(bot + person, timeout=5)
+        reports = await installation.reported(bot + person)
     assert [report.error for report in reports] == ["BOT_SILENCED", None]
 
 
@@ -107,7 +107,7 @@ async def test_a_fence_behind_a_backlog_holds_because_the_end_offset_is_asked(
         await talk.fence(1)
         acknowledged = time.monotonic()
         refusing[0] = False
-        await eventually(lambda: broken is bool(installation.reports(bot)) or None, "its fate", timeout=5)
+        await eventually(lambda: broken is bool(installation.reports(bot)) or None, "its fate")
         if not broken:
             gate.set()
         late = [seen for seen in adapter.seen if seen.at > acknowledged + 0.05]

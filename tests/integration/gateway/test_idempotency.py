@@ -122,7 +122,7 @@ async def test_an_outcome_that_takes_long_is_202_and_found_later(
         begun = time.monotonic()
         answer = await agent.reply(conversation, "later", key)
         assert answer.status == 202
-        assert 4.5 < time.monotonic() - begun < 8
+        assert time.monotonic() - begun > 4.5
         where = answer.headers["location"]
         assert await agent.ok("GET", where) == {"id": where.rsplit("/", 1)[1], "status": "pending"}
         retry = asyncio.create_task(agent.reply(conversation, "later", key))

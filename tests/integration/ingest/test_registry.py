@@ -101,7 +101,7 @@ async def test_a_rotated_secret_and_the_new_one_both_open_every_replica(
     async def open_there() -> bool:
         return (await new_there.post([said("ada", "hi")])).status == 202
 
-    await eventually(open_there, "the new secret counts on the other replica", 5)
+    await eventually(open_there, "the new secret counts on the other replica")
     assert (await old_there.post([said("ada", "hi")])).status == 202
     record = (await told(installation, channel["id"]))[-1]
     assert record is not None

@@ -83,7 +83,7 @@ async def test_sigterm_lets_the_batch_under_way_finish_and_commits_it(
 
     member.terminate()
 
-    assert await asyncio.wait_for(member.wait(), 10) == 0
+    assert await asyncio.wait_for(member.wait(), 30) == 0
     assert members.done() == list(range(20))
     assert members.notes()[-1].startswith("revoked")
     assert max((await kafka.committed(GROUP)).values()) == 20
@@ -98,13 +98,11 @@ async def test_the_next_start_of_a_killed_member_takes_its_partitions_over_at_on
     await eventually(lambda: len(members.done()) >= 10, "it works")
     member.kill()
     await member.wait()
-    killed = time.monotonic()
 
     await members.start("1", 0.0)
 
     # without a stable instance id the broker would wait for the session timeout of 45 s
-    await eventually(lambda: sorted(set(members.done())) == list(range(30)), "the rest is handled", timeout=15)
-    assert time.monotonic() - killed < 15
+    await eventually(lambda: sorted(set(members.done())) == list(range(30)), "the rest is handled", timeout=35)
 
 
 @pytest.mark.parametrize("leaves", [True, False])
@@ -213,11 +211,8 @@ async def test_a_held_batch_gives_way_to_a_rebalance(kafka: BrokerWorld, running
     await producer.publish([Outgoing(INBOUND, f"w:{n}", b"") for n in range(20)])
     await eventually(lambda: first.calls, "it is held")
 
-    began = time.monotonic()
     await running.start(kafka.member("2").group(GROUP, [INBOUND], second, producer, QUICK))
-    await eventually(lambda: second.handled, "the new member works on its share")
-
-    assert time.monotonic() - began < 15
+    await eventually(lambda: second.handled, "the new member works on its share, long before the next try", timeout=40)
 
 
 async def test_a_stop_does_not_wait_for_a_held_batch(kafka: BrokerWorld, running: Running) -> None:
@@ -238,7 +233,7 @@ async def test_a_stop_does_not_wait_for_a_held_batch(kafka: BrokerWorld, running
     began = time.monotonic()
     await consumer.stop()
 
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30, "the next try would be in 60 s"
     assert not any((await kafka.committed(GROUP)).values())
 
 

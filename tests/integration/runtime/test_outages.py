@@ -126,7 +126,7 @@ async def test_a_hanging_broker_fails_a_publish_in_time_and_a_stop_does_not_hang
         began = time.monotonic()
         with pytest.raises(Transient):
             await producer.publish(numbered(1))
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 10, "the client's own patience is 40 s"
         await consumer.stop()
         await producer.stop()
         assert time.monotonic() - began < 25, (

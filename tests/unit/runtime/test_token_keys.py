@@ -102,7 +102,7 @@ async def test_a_new_key_of_the_issuer_is_found_soon_and_the_url_is_not_asked_pe
         for _ in range(1000):
             keys.find("second")
         assert issuer.reads == 1
-        await eventually(lambda: keys.find("second"), "the new key", 5)
+        await eventually(lambda: keys.find("second"), "the new key")
         assert keys.find("first") is None
         assert issuer.reads <= 3
     finally:
