@@ -102,7 +102,10 @@ OVERVIEW: dict[str, list[Panel]] = {
             "reqps",
         ),
         Panel(
-            "Deliveries ended", "To channels, by end", {"{{state}}": _rate("deliveries_ended_total", "state")}, "reqps"
+            "Deliveries ended",
+            "To channels, by end",
+            {"{{outcome}}": _rate("deliveries_ended_total", "outcome")},
+            "reqps",
         ),
         Panel(
             "Questions to bots", "By outcome", {"{{outcome}}": _rate("bot_requests_ended_total", "outcome")}, "reqps"

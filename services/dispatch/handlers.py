@@ -126,7 +126,7 @@ class OutboundIntake:
         for lane, up_to_seq in erasures.items():
             ended += await self._store.erase(lane, up_to_seq, now)
         if ended:
-            self._metrics.counter("deliveries_ended", state="failed").inc(ended)
+            self._metrics.counter("deliveries_ended", outcome="erased").inc(ended)
 
 
 def read(record: Record, decode: Callable[[bytes], T]) -> T:

@@ -72,7 +72,7 @@ class Interventions:
             return False
         self._desk.look(after.lane)
         if after.end is not None and told is not None:
-            self._metrics.counter("deliveries_ended", state=after.end.state).inc()
+            self._metrics.counter("deliveries_ended", outcome=after.end.outcome).inc()
             await publish(self._desk.reports, after.ident, told)
         return True
 

@@ -12,7 +12,7 @@ import structlog
 
 from services.dispatch.channels.kind import Kind
 from services.dispatch.core.channel import Channel
-from services.dispatch.core.delivery import Claim, Delivery, report
+from services.dispatch.core.delivery import BOT_SILENCED, Claim, Delivery, report
 from services.dispatch.core.outcome import Failed, Lost, Outcome
 from services.dispatch.core.plan import Attempt, ChannelSeen, Finish, Sight, Timing, Wait, plan, settled
 from services.dispatch.fence import Fence, Silenced
@@ -106,7 +106,7 @@ class Sender:
             async with asyncio.timeout(self._timing.attempt_s):
                 return await self._desk.kinds[claimed.record.channel_kind].deliver(claimed, channel, http)
         except Silenced:
-            return Failed("BOT_SILENCED")
+            return Failed(BOT_SILENCED)
         except TimeoutError:
             return Lost("timed out")
         except (Fenced, Transient):
@@ -132,7 +132,7 @@ class Sender:
         if not stored and not await insist(lambda: self._is_stored(after), after.ident):
             log.warning("another outcome is stored already, and it counts", delivery=after.ident)
             return
-        self._metrics.counter("deliveries_ended", state=after.end.state).inc()
+        self._metrics.counter("deliveries_ended", outcome=after.end.outcome).inc()
         await publish(self._desk.reports, after.ident, told)
 
     async def _is_stored(self, after: Delivery) -> bool:

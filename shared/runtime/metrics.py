@@ -99,7 +99,9 @@ COUNTERS: Mapping[CounterName, Declared] = {
     "outbox_published": Declared("Records published out of documents", ("collection",)),
     "outbox_failures": Declared("Documents whose records could not be published this time", ("collection",)),
     "inbound_taken": Declared("Records taken from channels, repeats included", ("channel_kind",)),
-    "deliveries_ended": Declared("Messages to channels by their end: sent, failed, unknown (alert)", ("state",)),
+    "deliveries_ended": Declared(
+        "Messages to channels by their end: sent, failed, unknown (alert), silenced, cancelled, erased", ("outcome",)
+    ),
     "delivery_attempts": Declared("Attempts by outcome: sent, failed, retry, lost", ("kind", "outcome")),
     "bot_requests_ended": Declared("Questions to bots: answered, overtaken, erased, or why not", ("outcome",)),
     "media_jobs_ended": Declared("Files uploaded or fetched: ready, or why not", ("queue", "outcome")),

@@ -14,6 +14,11 @@ State = Literal["waiting", "attempting", "sent", "failed", "unknown"]
 Ending = Literal["sent", "failed", "unknown"]
 OPEN: tuple[State, ...] = ("waiting", "attempting")
 MAX_ERROR = 1_000
+BOT_SILENCED = "BOT_SILENCED"
+CANCELLED = "CANCELLED"
+CONTACT_ERASED = "CONTACT_ERASED"
+_MEANT = {BOT_SILENCED: "silenced", CANCELLED: "cancelled", CONTACT_ERASED: "erased"}
+"""Error code -> outcome of what was not sent because somebody wanted it so: in no operator's count of failures."""
 
 
 class IllegalChange(ValueError):
@@ -36,6 +41,11 @@ class End:
     at: datetime
     provider_message_id: str | None = None
     error: str | None = None
+
+    @property
+    def outcome(self) -> str:
+        """For the metrics: its state, or why it was not to be sent."""
+        return _MEANT.get(self.error or "", self.state)
 
 
 @dataclass(frozen=True, slots=True)

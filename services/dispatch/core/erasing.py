@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from services.dispatch.core.delivery import Delivery, End
+from services.dispatch.core.delivery import CONTACT_ERASED, Delivery, End
 from shared.contracts.outbound import DeliverMessage
 
-CONTACT_ERASED = "CONTACT_ERASED"
 NOBODY = "erased"
 """In the place of the customer's address, which a record must have."""
 

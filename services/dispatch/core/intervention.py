@@ -3,9 +3,7 @@
 from dataclasses import replace
 from datetime import datetime
 
-from services.dispatch.core.delivery import Delivery, End
-
-CANCELLED = "CANCELLED"
+from services.dispatch.core.delivery import CANCELLED, Delivery, End
 
 
 class Refused(Exception):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from services.dispatch.core.delivery import Claim, Delivery, End, error_text
+from services.dispatch.core.delivery import BOT_SILENCED, Claim, Delivery, End, error_text
 from services.dispatch.core.outcome import Failed, Lost, Outcome, Retry, Sent
 from shared.contracts.times import from_timestamp
 
@@ -137,7 +137,7 @@ def _verdict(head: Delivery, sight: Sight) -> End | None:
     if head.claim is not None and not sight.idempotent:
         return End("unknown", now, error=error_text("RESULT_UNKNOWN", "interrupted while it was handed over"))
     if silenced(head, sight.fence):
-        return End("failed", now, error="BOT_SILENCED")
+        return End("failed", now, error=BOT_SILENCED)
     if now >= expires_at(head, sight.rules):
         return End("failed", now, error="DELIVERY_EXPIRED")
     if sight.channel == "gone" or (sight.channel == "unknown" and now >= _known_by(head, sight.rules)):

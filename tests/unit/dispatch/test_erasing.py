@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from services.dispatch.core.delivery import Delivery, End
-from services.dispatch.core.erasing import CONTACT_ERASED, NOBODY, as_it_may_be_kept, erased
+from services.dispatch.core.delivery import CONTACT_ERASED, Delivery, End
+from services.dispatch.core.erasing import NOBODY, as_it_may_be_kept, erased
 from services.dispatch.core.intervention import Refused
 from services.dispatch.core.outcome import Failed, Lost, Outcome, Retry, Sent
 from services.dispatch.handlers import OutboundIntake
@@ -81,7 +81,7 @@ def test_what_comes_in_is_kept_as_it_is_behind_the_seq_alone() -> None:
 
 
 def ended(metrics: Metrics) -> float:
-    return metrics.registry.get_sample_value("relaydesk_deliveries_ended_total", {"state": "failed"}) or 0.0
+    return metrics.registry.get_sample_value("relaydesk_deliveries_ended_total", {"outcome": "erased"}) or 0.0
 
 
 async def test_an_erasure_ends_what_is_open_up_to_its_seq_and_counts_it_once() -> None:

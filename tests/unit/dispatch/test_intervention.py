@@ -51,6 +51,7 @@ def test_a_retry_does_not_lengthen_a_deliverys_life() -> None:
 def test_a_cancelled_delivery_has_failed_with_its_own_code() -> None:
     gone = cancelled(delivery(attempt=2, next_at=FAR), LATER)
     assert gone.end == End("failed", LATER, error="CANCELLED")
+    assert gone.end.outcome == "cancelled"
     assert cancelled(gone, FAR) is gone
     with pytest.raises(Refused, match="DELIVERY_ENDED"):
         retried(gone, FAR)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from services.dispatch.core.delivery import End
 from services.dispatch.core.outcome import Failed, Reply, Retry, Sent, judged, provider_id, shown
 from shared.contracts.retry_after import wait_s
 from tests.unit.dispatch.builders import NOW
@@ -80,3 +81,18 @@ def test_whatever_an_adapter_answers_there_is_an_outcome(body: bytes, status: in
 def test_what_is_shown_of_an_answer_is_one_short_line(body: bytes) -> None:
     text = shown(body)
     assert len(text) <= 200 and (text.isprintable() or not text)
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("BOT_SILENCED", "silenced"),
+        ("CANCELLED", "cancelled"),
+        ("CONTACT_ERASED", "erased"),
+        ("ADAPTER_REFUSED: HTTP 400", "failed"),
+        ("DELIVERY_EXPIRED", "failed"),
+        (None, "failed"),
+    ],
+)
+def test_what_was_not_to_be_sent_is_counted_apart_from_what_failed(error: str | None, outcome: str) -> None:
+    assert End("failed", NOW, error=error).outcome == outcome
