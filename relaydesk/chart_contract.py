@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from relaydesk.services import SERVICES, settings_of
+from services.gateway.settings import RebuildSettings
 from shared.contracts import topics
 from shared.contracts.rights import PRINCIPALS, grants
 from shared.contracts.routes import CONSOLE, DOCS, SERVICE_OF, STREAM
@@ -58,6 +59,7 @@ def contract() -> dict[str, Any]:
     return {
         "services": {name: _service(name) for name in SERVICES},
         "command": _settings(KafkaSettings),
+        "toolbox": _settings(RebuildSettings),
         "hardStopSeconds": int(HARD_STOP_S),
         "streamPath": STREAM,
         "topics": {

@@ -29,7 +29,7 @@ from tests.deploy.chart import (
 )
 
 KINDS = {
-    *("ConfigMap", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "Pod"),
+    *("ConfigMap", "CronJob", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "Pod"),
     *("PodDisruptionBudget", "Service", "ServiceAccount"),
 }
 OF_OPERATORS = {
@@ -178,7 +178,7 @@ def test_pods_may_do_nothing_that_they_need_not(way: str) -> None:
             assert {"cpu", "memory"} <= set(container["resources"]["requests"]), name
             assert "memory" in container["resources"]["limits"], name
             assert not any("hostPort" in port for port in container.get("ports", ())), name
-            assert "command" not in container, name
+            assert ("command" in container) == name.startswith("CronJob/"), name
 
 
 @needs_helm
@@ -195,6 +195,17 @@ def test_each_service_is_a_deployment_with_three_probes_of_different_questions(v
         assert {get["port"] for get in gets} == {"probe"}
         startup = container["startupProbe"]
         assert startup["periodSeconds"] * startup["failureThreshold"] >= 600, "an engine that is away is waited for"
+
+
+@needs_helm
+@every_set
+def test_the_toolbox_waits_for_people_until_they_forget_it(values: str) -> None:
+    [toolbox] = of_kind(rendered(values), "CronJob").values()
+    assert toolbox["spec"]["suspend"] is True
+    job = toolbox["spec"]["jobTemplate"]["spec"]
+    assert job["activeDeadlineSeconds"] == 12 * 3600
+    [container] = job["template"]["spec"]["containers"]
+    assert container["command"] == ["sleep", "infinity"]
 
 
 @needs_helm

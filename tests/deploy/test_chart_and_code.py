@@ -11,6 +11,7 @@ import yaml
 
 from relaydesk.chart_contract import CALLS_OUT, CHART, OF_THE_CHART
 from relaydesk.services import SERVICES, settings_of
+from services.gateway.settings import RebuildSettings
 from services.ingest.channels import KINDS
 from services.media.inspecting.program import ADDRESS_SPACE
 from services.snippets.files import MAX_FILE
@@ -130,10 +131,37 @@ def test_what_is_given_arrives(
 @every_set
 def test_commands_start_with_their_environment(values: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     others = {name: pod for name, pod in pods(rendered(values)).items() if not name.startswith("Deployment/")}
-    assert others
-    for pod in others.values():
+    assert {"CronJob", "Pod"} <= {name.partition("/")[0] for name in others}
+    for name, pod in others.items():
         found = environment(rendered(values), pod, secret_values())
-        load(monkeypatch, found, pod, tmp_path, KafkaSettings)
+        with monkeypatch.context() as patch:
+            load(patch, found, pod, tmp_path, RebuildSettings if name.startswith("CronJob/") else KafkaSettings)
+
+
+@pytest.mark.parametrize(
+    ("values", "words", "mongo", "kafka"),
+    [
+        ("minimal", (), "relaydesk", None),
+        ("production", (), "relaydesk", "relaydesk-topics"),
+        ("production", ("--set", "toolbox.existingSecret=all-databases"), "all-databases", "relaydesk-topics"),
+        ("strimzi", (), "relaydesk", "rd-relaydesk-relaydesk"),
+    ],
+)
+def test_the_toolbox_logs_in_to_all_databases_and_as_who_makes_topics(
+    values: str, words: tuple[str, ...], mongo: str, kafka: str | None
+) -> None:
+    model = ("--set-string", "services.gateway.settings.RELAYDESK_GATEWAY_READ_MODEL=b")
+    objects = rendered(values, *words, *model)
+    [pod] = [pod for name, pod in pods(objects).items() if name.startswith("CronJob/")]
+    entries = {entry["name"]: entry for entry in pod["spec"]["containers"][0]["env"]}
+
+    def secret(name: str) -> str | None:
+        found = entries.get(name, {}).get("valueFrom", {}).get("secretKeyRef", {}).get("name")
+        return str(found) if found else None
+
+    assert secret("RELAYDESK_MONGO") == mongo
+    assert secret("RELAYDESK_KAFKA_SASL_PASSWORD") == kafka
+    assert entries["RELAYDESK_GATEWAY_READ_MODEL"]["value"] == "b"
 
 
 @every_set
@@ -362,7 +390,7 @@ def test_the_ingress_of_the_example_lets_the_largest_body_through() -> None:
 def test_the_page_of_sizes_shows_what_the_chart_asks_for() -> None:
     values = yaml.safe_load((CHART / "values.yaml").read_text())
     asked = {name: of["resources"] for name, of in values["services"].items()}
-    asked |= {"commands": values["topics"]["job"]["resources"]}
+    asked |= {"commands": values["topics"]["job"]["resources"], "toolbox": values["toolbox"]["resources"]}
     page = (PROJECT / "docs" / "sizing.md").read_text()
     for name, of in asked.items():
         cells = (of["requests"]["cpu"], of["requests"]["memory"], of["limits"]["memory"])

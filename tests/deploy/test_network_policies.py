@@ -52,14 +52,14 @@ def test_each_reaches_the_engines_and_names(values: str, service: str) -> None:
 
 
 @with_policies
-@pytest.mark.parametrize("command", ["topics", "doctor"])
-def test_commands_reach_kafka_and_the_doctor_reaches_every_probe(values: str, command: str) -> None:
+@pytest.mark.parametrize("command", ["topics", "doctor", "toolbox"])
+def test_commands_reach_kafka_and_what_they_ask_about(values: str, command: str) -> None:
     net = network(values)
     assert net.may(net.pod(command), pod_in("queues"), ENGINES[values][0])
-    assert not net.may(net.pod(command), address("10.20.0.7"), 27017)
+    assert net.may(net.pod(command), address("10.20.0.7"), 27017) == (command == "toolbox")
     for service in SERVICES:
         probes = net.may(net.pod(command), net.pod(service), PORTS[service]["probe"])
-        assert probes == (command == "doctor")
+        assert probes == (command != "topics")
 
 
 @with_policies

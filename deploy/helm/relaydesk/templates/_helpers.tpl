@@ -1,4 +1,5 @@
-{{/* Names, labels and the image. A template that needs a service gets a dict: root, name, contract. */}}
+{{/* Names, labels and the image. A template that needs a service gets a dict: root, name, contract; one of a command has
+the name `relaydesk`, and where it needs the databases `toolbox: true`. */}}
 
 {{- define "relaydesk.fullname" -}}
 {{- if contains .Chart.Name .Release.Name }}{{ .Release.Name | trunc 40 | trimSuffix "-" }}

@@ -40,7 +40,7 @@
 {{- $kafka := include "relaydesk.kafka" .root | fromYaml }}
 {{- $sasl := $kafka.sasl.mechanism }}
 {{- $oauth := eq $sasl "OAUTHBEARER" }}
-{{- $known := .contract.command.settings }}
+{{- $known := (ternary .contract.toolbox .contract.command (.toolbox | default false)).settings }}
 {{- if ne .name "relaydesk" }}{{ $known = (index .contract.services .name).settings }}{{ end }}
 {{- $all := dict
   "RELAYDESK_HOST" $values.listenAddress
@@ -98,8 +98,9 @@
 {{- end }}
 {{- end }}
 {{- $all = mergeOverwrite $all (deepCopy $values.settings) }}
-{{- if ne .name "relaydesk" }}
-{{- $all = mergeOverwrite $all (deepCopy (include "relaydesk.service" . | fromYaml).settings) }}
+{{- $of := dict "root" .root "name" (ternary "gateway" .name (.toolbox | default false)) }}
+{{- if ne $of.name "relaydesk" }}
+{{- $all = mergeOverwrite $all (deepCopy (include "relaydesk.service" $of | fromYaml).settings) }}
 {{- end }}
 {{- range $variable, $value := $all }}
 {{- if and (has $variable $known) (ne $value "") }}
@@ -111,7 +112,7 @@
 {{/* The environment beside the plain settings: the pod's name, and what is in Secrets. */}}
 {{- define "relaydesk.env" -}}
 {{- $kafka := include "relaydesk.kafka" .root | fromYaml }}
-{{- $of := .contract.command }}
+{{- $of := ternary .contract.toolbox .contract.command (.toolbox | default false) }}
 {{- if ne .name "relaydesk" }}{{ $of = index .contract.services .name }}{{ end }}
 {{- $secret := include "relaydesk.secret" . }}
 {{- $oauth := eq $kafka.sasl.mechanism "OAUTHBEARER" }}
@@ -133,6 +134,7 @@
   valueFrom: { secretKeyRef: { name: {{ $secret }}, key: {{ $variable }} } }
 {{- end }}
 {{- else }}
+{{- if $.toolbox }}{{ $secret = $.root.Values.toolbox.existingSecret | default $.root.Values.existingSecret }}{{ end }}
 - name: {{ $variable }}
   valueFrom: { secretKeyRef: { name: {{ $secret }}, key: {{ $variable }}{{ if $is.optional }}, optional: true{{ end }} } }
 {{- end }}
