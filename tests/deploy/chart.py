@@ -14,6 +14,8 @@ import yaml
 
 from relaydesk.chart_contract import CHART, CONTRACT
 from relaydesk.installation import fresh_secrets
+from relaydesk.services import SERVICES, settings_of
+from shared.runtime.settings import reject_unknown
 
 PROJECT = Path(__file__).parents[2]
 HELM = shutil.which("helm", path=f"{PROJECT / '.local/tools/bin'}{os.pathsep}{os.environ['PATH']}")
@@ -21,6 +23,9 @@ OLDEST, KUBERNETES = "1.30", "1.37"
 """Of the versions that the chart allows, and whose schemas are here."""
 
 RELEASE, NAMESPACE = "rd", "support"
+FILES = "/etc/relaydesk/"
+"""Where the chart mounts what settings name."""
+
 VALUE_SETS = sorted(path.stem for path in (CHART / "ci").glob("*.yaml"))
 
 needs_helm = pytest.mark.skipif(HELM is None, reason="helm is not here: `make tools` builds it (needs Go)")
@@ -108,3 +113,23 @@ def files(pod: Object) -> dict[str, str]:
     secret = {v["name"]: v["secret"]["secretName"] for v in pod["spec"]["volumes"] if "secret" in v}
     [container] = pod["spec"]["containers"]
     return {m["mountPath"]: secret[m["name"]] for m in container["volumeMounts"] if m["name"] in secret}
+
+
+def pod_of(values: str, service: str) -> Object:
+    [found] = [d for d in of_kind(rendered(values), "Deployment").values() if component(d) == service]
+    pod: Object = found["spec"]["template"]
+    return pod
+
+
+def load(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, str], pod: Object, folder: Path, kind: Any) -> Any:
+    """The settings a container would read. Files it names must be mounted; they are stood for by empty ones."""
+    for name, value in found.items():
+        if value.startswith(FILES):
+            assert str(Path(value).parent) in files(pod), f"{name} names a file that is not mounted"
+            file = folder / value.removeprefix(FILES)
+            file.parent.mkdir(exist_ok=True)
+            file.touch()
+            value = str(file)
+        monkeypatch.setenv(name, value)
+    reject_unknown(found, [settings_of(name) for name in SERVICES])
+    return kind.load()

@@ -199,17 +199,6 @@ def test_each_service_is_a_deployment_with_three_probes_of_different_questions(v
 
 @needs_helm
 @every_set
-def test_the_toolbox_waits_for_people_until_they_forget_it(values: str) -> None:
-    [toolbox] = of_kind(rendered(values), "CronJob").values()
-    assert toolbox["spec"]["suspend"] is True
-    job = toolbox["spec"]["jobTemplate"]["spec"]
-    assert job["activeDeadlineSeconds"] == 12 * 3600
-    [container] = job["template"]["spec"]["containers"]
-    assert container["command"] == ["sleep", "infinity"]
-
-
-@needs_helm
-@every_set
 def test_a_pod_has_the_time_to_stop_in_order(values: str) -> None:
     for deployment in of_kind(rendered(values), "Deployment").values():
         spec = deployment["spec"]["template"]["spec"]

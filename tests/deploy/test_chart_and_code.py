@@ -18,7 +18,7 @@ from services.snippets.files import MAX_FILE
 from shared.contracts.rights import PRINCIPALS, grants
 from shared.contracts.routes import ROUTES, STREAM
 from shared.contracts.topics import TOPICS
-from shared.runtime.settings import KafkaSettings, reject_unknown
+from shared.runtime.settings import KafkaSettings
 from shared.runtime.topic_admin import settings_of as topic_settings
 from tests.deploy.chart import (
     PROJECT,
@@ -26,9 +26,10 @@ from tests.deploy.chart import (
     Object,
     component,
     environment,
-    files,
+    load,
     needs_helm,
     of_kind,
+    pod_of,
     pods,
     rendered,
     secret_values,
@@ -37,31 +38,10 @@ from tests.deploy.chart import (
 pytestmark = needs_helm
 every_set = pytest.mark.parametrize("values", VALUE_SETS)
 every_service = pytest.mark.parametrize("service", SERVICES)
-FILES = "/etc/relaydesk/"
 SOCKET, CONVERSATION = 15_000, 5_000
 """Bytes: docs/sizing.md, and the settings of routing."""
 
 CLIENTS = ("shared.runtime.outbound_http", "shared.runtime.outbound_download")
-
-
-def pod_of(values: str, service: str) -> Object:
-    [found] = [d for d in of_kind(rendered(values), "Deployment").values() if component(d) == service]
-    pod: Object = found["spec"]["template"]
-    return pod
-
-
-def load(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, str], pod: Object, folder: Path, kind: Any) -> Any:
-    """The settings a container would read. Files it names must be mounted; they are stood for by empty ones."""
-    for name, value in found.items():
-        if value.startswith(FILES):
-            assert str(Path(value).parent) in files(pod), f"{name} names a file that is not mounted"
-            file = folder / value.removeprefix(FILES)
-            file.parent.mkdir(exist_ok=True)
-            file.touch()
-            value = str(file)
-        monkeypatch.setenv(name, value)
-    reject_unknown(found, [settings_of(name) for name in SERVICES])
-    return kind.load()
 
 
 @every_set
@@ -136,32 +116,6 @@ def test_commands_start_with_their_environment(values: str, monkeypatch: pytest.
         found = environment(rendered(values), pod, secret_values())
         with monkeypatch.context() as patch:
             load(patch, found, pod, tmp_path, RebuildSettings if name.startswith("CronJob/") else KafkaSettings)
-
-
-@pytest.mark.parametrize(
-    ("values", "words", "mongo", "kafka"),
-    [
-        ("minimal", (), "relaydesk", None),
-        ("production", (), "relaydesk", "relaydesk-topics"),
-        ("production", ("--set", "toolbox.existingSecret=all-databases"), "all-databases", "relaydesk-topics"),
-        ("strimzi", (), "relaydesk", "rd-relaydesk-relaydesk"),
-    ],
-)
-def test_the_toolbox_logs_in_to_all_databases_and_as_who_makes_topics(
-    values: str, words: tuple[str, ...], mongo: str, kafka: str | None
-) -> None:
-    model = ("--set-string", "services.gateway.settings.RELAYDESK_GATEWAY_READ_MODEL=b")
-    objects = rendered(values, *words, *model)
-    [pod] = [pod for name, pod in pods(objects).items() if name.startswith("CronJob/")]
-    entries = {entry["name"]: entry for entry in pod["spec"]["containers"][0]["env"]}
-
-    def secret(name: str) -> str | None:
-        found = entries.get(name, {}).get("valueFrom", {}).get("secretKeyRef", {}).get("name")
-        return str(found) if found else None
-
-    assert secret("RELAYDESK_MONGO") == mongo
-    assert secret("RELAYDESK_KAFKA_SASL_PASSWORD") == kafka
-    assert entries["RELAYDESK_GATEWAY_READ_MODEL"]["value"] == "b"
 
 
 @every_set
@@ -347,35 +301,6 @@ def test_with_strimzi_each_logs_in_as_its_user() -> None:
         service = component({"metadata": pod["metadata"]})
         assert user == f"rd-relaydesk-{service if service in SERVICES else 'relaydesk'}", name
         assert found["RELAYDESK_KAFKA"] == "events-kafka-bootstrap.support.svc:9093"
-
-
-def test_scaling_by_lag_asks_for_groups_and_topics_that_are() -> None:
-    for values, prefix in (("production", ""), ("strimzi", "support."), ("external", "")):
-        objects = rendered(values)
-        scaled = of_kind(objects, "ScaledObject")
-        assert scaled
-        for one in scaled.values():
-            for trigger in one["spec"]["triggers"]:
-                topic = TOPICS[trigger["metadata"]["topic"].removeprefix(prefix)]
-                assert component(one) in topic.consumers
-                assert trigger["metadata"]["consumerGroup"].startswith(prefix + component(one))
-                assert one["spec"]["maxReplicaCount"] <= topic.partitions
-                servers = trigger["metadata"]["bootstrapServers"].split(",")
-                assert all(re.search(r"[.]svc:|[.]com:|[.]net:", one) for one in servers), "asked from elsewhere"
-                login = of_kind(objects, "TriggerAuthentication")[trigger["authenticationRef"]["name"]]
-                known = environment(objects, pod_of(values, component(one)), secret_values())
-                assert {entry["name"] for entry in login["spec"]["env"]} <= set(known)
-
-
-def test_scaling_by_lag_logs_in_only_where_kafka_asks_for_it() -> None:
-    plain = ("--set", "services.media.keda.enabled=true,kafka.bootstrapServers=kafka.queues.svc:9092")
-    [scaled] = of_kind(rendered("minimal", *plain), "ScaledObject").values()
-    assert "authenticationRef" not in scaled["spec"]["triggers"][0]
-    assert not of_kind(rendered("minimal", *plain), "TriggerAuthentication")
-    certified = rendered("minimal", *plain, "--set", "kafka.securityProtocol=SSL,kafka.certificate.secret=kafka-client")
-    [login] = of_kind(certified, "TriggerAuthentication").values()
-    assert {entry["parameter"] for entry in login["spec"]["secretTargetRef"]} == {"cert", "key"}
-    assert "env" not in login["spec"]
 
 
 def test_the_ingress_of_the_example_lets_the_largest_body_through() -> None:

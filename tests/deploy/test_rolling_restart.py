@@ -34,7 +34,7 @@ from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole, kind
 from shared.testing.scale import FULL, at_scale
 from shared.testing.secured_kafka import SecuredKafka
-from tests.deploy.chart import needs_helm, rendered, secret_values
+from tests.deploy.chart import needs_helm, pods, rendered, secret_values
 from tests.deploy.topology import Cluster, Pod
 
 pytestmark = [needs_helm, pytest.mark.timeout(600)]
@@ -56,6 +56,7 @@ HOWEVER = ",".join(
     ]
 )
 """What of the production values cannot be on one machine: two replicas are of routing and of gateway."""
+INSTALLED = ("production", "--set", HOWEVER)
 
 
 @pytest_asyncio.fixture
@@ -88,7 +89,7 @@ async def cluster(installed: Path, engines: Addresses, tmp_path: Path) -> AsyncI
         for principal in PRINCIPALS:
             await kafka.grant(principal, grants(principal))
         await topic_admin.apply(_command(kafka))
-        await made.install(rendered("production", "--set", HOWEVER))
+        await made.install(rendered(*INSTALLED))
         yield made
     finally:
         await made.close()
@@ -242,6 +243,23 @@ async def test_nothing_is_lost_or_repeated_and_nobody_waits_for_long(cluster: Cl
             age = time.time() - values["process_start_time_seconds"]
             used = f"{cpu:.1f} s of CPU in {age:.0f} s: {1000 * cpu / age:.0f} m"
             log.info("%-9s resident %.0f MiB, %s", deployment.service, memory, used)
+    await assert_the_toolbox_does_what_it_is_for(cluster)
+
+
+async def assert_the_toolbox_does_what_it_is_for(cluster: Cluster) -> None:
+    """With the environment of its pod and no more rights than its Kafka user has."""
+    objects = rendered(*INSTALLED)
+    [toolbox] = [pod for name, pod in pods(objects).items() if name.startswith("CronJob/")]
+
+    async def says(word: str, *command: str) -> None:
+        status, printed = await cluster.execute(objects, toolbox, *command)
+        assert (status, word in printed) == (0, True), printed
+
+    await says("all topics are as declared", "topics", "check")
+    await says("       0  channel.inbound.dlq", "dlq", "list")
+    await says("is as new as the log", "projection", "rebuild", "again")
+    await cluster.stop()
+    await says("all groups are placed", "restore")
 
 
 async def metrics_of(pod: Pod) -> dict[str, float]:

@@ -153,13 +153,12 @@ class Deployment:
         [container] = template["spec"]["containers"]
         names = [port["name"] for port in container["ports"]]
         ports = dict(zip(names, free_ports(len(names)), strict=True))
-        found = environment(self.objects, template, self.cluster.secrets)
-        found |= self.cluster.addresses(found)
+        found = self.cluster.environment(self.objects, template)
         found |= {f"RELAYDESK_{self.service.upper()}_{port.upper()}_PORT": str(ports[port]) for port in ports}
-        found |= {"RELAYDESK_INSTANCE": name, "PATH": os.environ["PATH"], "TMPDIR": str(self.cluster.folder)}
+        found |= {"RELAYDESK_INSTANCE": name}
         with (self.cluster.folder / f"{name}.log").open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                str(self.cluster.installed / "venv" / "bin" / "relaydesk"),
+                self.cluster.program,
                 *container["args"],
                 cwd="/",
                 env=found,
@@ -195,12 +194,40 @@ class Cluster:
     def url(self, service: str, scheme: str = "http", port: str = "http", path: str = "") -> str:
         return f"{scheme}://{LOOPBACK}:{self.balancers[service][port].port}{path}"
 
-    def addresses(self, found: Environment) -> dict[str, str]:
+    @property
+    def program(self) -> str:
+        return str(self.installed / "venv" / "bin" / "relaydesk")
+
+    async def execute(self, objects: tuple[Object, ...], template: Object, *words: str) -> tuple[int | None, str]:
+        """As `kubectl exec` in a pod of this template: the command's exit status, and what it printed."""
+        process = await asyncio.create_subprocess_exec(
+            self.program,
+            *words,
+            cwd="/",
+            env=self.environment(objects, template),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await asyncio.wait_for(process.communicate(), 120)
+        return process.returncode, printed.decode()
+
+    def environment(self, objects: tuple[Object, ...], template: Object) -> dict[str, str]:
+        """A container's, with the addresses of this machine."""
+        found = environment(objects, template, self.secrets)
+        return found | self._addresses(found) | {"PATH": os.environ["PATH"], "TMPDIR": str(self.folder)}
+
+    def _addresses(self, found: Environment) -> dict[str, str]:
         """Instead of the addresses in a pod's environment: those of this machine, and no others."""
         own = {f"RELAYDESK_{name.upper()}_URL": self.url(name) for name in SERVICES}
         own |= {"RELAYDESK_GATEWAY_STREAM_URL": self.url("gateway", "ws", "stream", "/v1/stream")}
         own |= {"RELAYDESK_HOST": LOOPBACK, **self.engines}
         return {name: value for name, value in own.items() if name in found}
+
+    async def stop(self) -> None:
+        """Scaled to 0."""
+        pods = [(deployment, pod) for deployment in self.deployments.values() for pod in deployment.pods]
+        await asyncio.gather(*(deployment.end(pod) for deployment, pod in pods))
 
     async def close(self) -> None:
         for deployment in self.deployments.values():
