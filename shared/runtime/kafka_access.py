@@ -40,13 +40,13 @@ class ClientCredentials:
     client_id: str
     client_secret: str
     scope: str
-    tls: ssl.SSLContext | None
+    tls: ssl.SSLContext
 
     async def fetch(self) -> tuple[str, float]:
         form = {"grant_type": "client_credentials"} | ({"scope": self.scope} if self.scope else {})
         login = f"{quote(self.client_id)}:{quote(self.client_secret)}"  # encoded so: RFC 6749, section 2.3.1
         headers = {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()}
-        post: dict[str, Any] = {"data": form, "headers": headers, "ssl": self.tls or True, "allow_redirects": False}
+        post: dict[str, Any] = {"data": form, "headers": headers, "ssl": self.tls, "allow_redirects": False}
         try:
             async with (
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TOKEN_TIMEOUT_S)) as session,
@@ -83,9 +83,7 @@ class KafkaAccess:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._tls = _tls(settings) if settings.kafka_security_protocol.endswith("SSL") else None
-        self._tokens = (
-            Tokens(_credentials(settings, self._tls)) if settings.kafka_sasl_mechanism == "OAUTHBEARER" else None
-        )
+        self._tokens = Tokens(_credentials(settings)) if settings.kafka_sasl_mechanism == "OAUTHBEARER" else None
 
     def of_clients(self, client_id: str) -> dict[str, Any]:
         """Options of every aiokafka client."""
@@ -137,7 +135,11 @@ def _tls(settings: KafkaSettings) -> ssl.SSLContext:
     return context
 
 
-def _credentials(settings: KafkaSettings, tls: ssl.SSLContext | None) -> ClientCredentials:
+def _credentials(settings: KafkaSettings) -> ClientCredentials:
+    """The issuer's certificate may be of the brokers' authority, or of one that this machine trusts (SSL_CERT_FILE)."""
+    tls = ssl.create_default_context()
+    if settings.kafka_ca_file:
+        tls.load_verify_locations(settings.kafka_ca_file)
     secret = settings.kafka_oauth_client_secret
     assert settings.kafka_oauth_token_url is not None and secret is not None  # the settings check both
     return ClientCredentials(
@@ -145,5 +147,5 @@ def _credentials(settings: KafkaSettings, tls: ssl.SSLContext | None) -> ClientC
         settings.kafka_oauth_client_id,
         secret.get_secret_value(),
         settings.kafka_oauth_scope,
-        tls if settings.kafka_ca_file else None,
+        tls,
     )

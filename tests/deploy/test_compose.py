@@ -41,6 +41,7 @@ def test_every_service_has_a_container_of_its_own_that_cannot_write_to_its_image
     for name in SERVICES:
         assert services[name]["command"] == ["serve", name]
         assert services[name]["read_only"] is True
+        assert services[name]["tmpfs"] == ["/tmp"], "files are fetched and checked there"
         assert services[name]["cap_drop"] == ["ALL"]
     engines = yaml.safe_load((FOLDER / "engines.yml").read_text())["services"]
     named = {other for service in services.values() for other in service.get("depends_on", {})}
