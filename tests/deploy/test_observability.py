@@ -124,7 +124,7 @@ def test_alerts_keep_installations_apart() -> None:
 
 def test_a_service_without_any_replica_is_noticed() -> None:
     [down] = [rule["expr"] for rule in rules() if rule["alert"] == "RelaydeskServiceDown"]
-    assert set(re.findall(r'absent\(relaydesk_ready{component="(\w+)"}\)', down)) == set(SERVICES)
+    assert set(re.findall(r"unless on \(namespace\) relaydesk_ready{component=\"(\w+)\"}", down)) == set(SERVICES)
 
 
 def test_each_alert_is_fired_by_a_test() -> None:
