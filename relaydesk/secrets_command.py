@@ -7,7 +7,8 @@ from relaydesk.installation import fresh_secrets, installation_secrets
 
 NOTE = """# Made once and kept for ever: ids derive from RELAYDESK_ID_NAMESPACE, channel secrets are sealed with
 # RELAYDESK_SECRETS_KEY. Add what the engines ask for: RELAYDESK_MONGO (a URL with its password),
-# RELAYDESK_S3_ACCESS_KEY, RELAYDESK_S3_SECRET_KEY, RELAYDESK_KAFKA_SASL_USERNAME, RELAYDESK_KAFKA_SASL_PASSWORD."""
+# RELAYDESK_S3_ACCESS_KEY, RELAYDESK_S3_SECRET_KEY, and where Kafka asks for a login RELAYDESK_KAFKA_SASL_PASSWORD or
+# RELAYDESK_KAFKA_OAUTH_CLIENT_SECRET. Names of users are values of the chart: kafka.sasl.username, kafkaUsername."""
 
 
 def print_environment(data: Path) -> int:

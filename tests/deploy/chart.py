@@ -115,8 +115,8 @@ def files(pod: Object) -> dict[str, str]:
     return {m["mountPath"]: secret[m["name"]] for m in container["volumeMounts"] if m["name"] in secret}
 
 
-def pod_of(values: str, service: str) -> Object:
-    [found] = [d for d in of_kind(rendered(values), "Deployment").values() if component(d) == service]
+def pod_of(values: str, service: str, *words: str) -> Object:
+    [found] = [d for d in of_kind(rendered(values, *words), "Deployment").values() if component(d) == service]
     pod: Object = found["spec"]["template"]
     return pod
 

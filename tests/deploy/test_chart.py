@@ -58,6 +58,7 @@ SCHEDULED = (
 )
 WAYS: dict[str, tuple[str, ...]] = {
     **{values: (values,) for values in VALUE_SETS},
+    "stopped": ("production", "--set", "stopped=true,monitoring.dashboards.labels.grafana_dashboard=null"),
     "alone": ("minimal", "--set", "defaults.replicas=1,topics.manage=none,ingress.enabled=false"),
     "scaled": ("minimal", "--set", SCALED),
     "watched": (
@@ -82,6 +83,8 @@ WAYS: dict[str, tuple[str, ...]] = {
     "scheduled": ("production", "--set-json", f"defaults={SCHEDULED}"),
 }
 """The four sets of values, and more of them than anybody would want."""
+
+STRIMZI = ("--set", "topics.manage=strimzi,topics.strimzi.cluster=events")
 
 every_set = pytest.mark.parametrize("values", VALUE_SETS)
 every_way = pytest.mark.parametrize("way", WAYS)
@@ -140,6 +143,16 @@ def test_the_longest_name_of_a_release_is_still_a_name() -> None:
         assert max(len(found["metadata"]["name"]) for found in objects) <= 253
         labels = [value for found in objects for value in found["metadata"]["labels"].values()]
         assert max(map(len, labels)) <= 63
+
+
+@needs_helm
+@pytest.mark.parametrize("release", ["on", "no", "true", "1234"])
+def test_a_release_may_be_called_like_something_else_in_yaml(release: str) -> None:
+    for found in rendered("production", release=release):
+        if found["kind"] not in OF_OPERATORS:
+            kubernetes_validate.validate(found, KUBERNETES, strict=True)
+        labels = found["metadata"]["labels"]
+        assert all(isinstance(value, str) for value in labels.values()), labels
 
 
 @needs_helm
@@ -334,6 +347,8 @@ def test_a_job_beside_the_others_is_a_new_one_when_its_pod_changes(what: str) ->
         (["--set", "services.routing.keda.enabled=true,services.routing.keda.maxReplicas=13"], "partitions (12)"),
         (["--set", "services.billing.replicas=1"], "billing"),
         (["--set", "topics.manage=strimzi"], "topics.strimzi.cluster is needed"),
+        ([*STRIMZI, "--set", "kafka.sasl.mechanism=PLAIN"], "kafka.sasl.mechanism: with topics.strimzi.users"),
+        ([*STRIMZI, "--set", "services.routing.kafkaUsername=x"], "services.routing.kafkaUsername: with"),
         (["--set", "shutdown.drainSeconds=11"], "drainSeconds"),
         (["--set", "kafka.securityProtocol=SASL_SSL"], "kafka.sasl.mechanism is needed"),
         (["--set", "kafka.sasl.mechanism=PLAIN"], "kafka.sasl.mechanism is needed"),

@@ -25,6 +25,7 @@ from tests.deploy.chart import (
     VALUE_SETS,
     Object,
     component,
+    contract,
     environment,
     load,
     needs_helm,
@@ -321,6 +322,16 @@ def test_the_page_of_sizes_shows_what_the_chart_asks_for() -> None:
         cells = (of["requests"]["cpu"], of["requests"]["memory"], of["limits"]["memory"])
         wanted = re.escape(" | ".join(cells))
         assert re.search(rf"^\| {name} \|[^|]*\|[^|]*\| {wanted} \|", page, re.MULTILINE), name
+
+
+def test_the_page_of_operations_names_the_secrets_of_each_service() -> None:
+    everywhere = {"RELAYDESK_MONGO"}
+    page = (PROJECT / "docs" / "operations.md").read_text()
+    for name, of in contract()["services"].items():
+        needed = {secret for secret, is_ in of["secrets"].items() if not is_["optional"]}
+        assert everywhere <= needed
+        row = re.search(rf"^\| {name} \| ((?:`RELAYDESK_\w+`(?:, )?)+) \|$", page, re.MULTILINE)
+        assert set(re.findall(r"RELAYDESK_\w+", row[1]) if row else ()) == needed - everywhere, name
 
 
 UNITS = {"Mi": 1 << 20, "Gi": 1 << 30}

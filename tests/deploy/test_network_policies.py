@@ -150,6 +150,9 @@ def test_blocks_are_such_as_kubernetes_takes() -> None:
     [
         ("minimal", ("--set", "s3.endpoint=https://minio.storage.svc"), "networkPolicy.s3.to is needed"),
         ("minimal", ("--set", "s3.endpoint=https://minio"), "networkPolicy.s3.to is needed"),
+        ("minimal", ("--set", "s3.endpoint=https://10.1.2.3"), "networkPolicy.s3.to is needed"),
+        ("minimal", ("--set", "s3.endpoint=https://172.31.2.3:443"), "networkPolicy.s3.to is needed"),
+        ("minimal", ("--set", "traces.endpoint=https://collector.watch.svc/v1/traces"), "networkPolicy.traces.to is"),
         ("strimzi", ("--set", "auth.jwksUrl=https://keycloak.login.svc/keys"), "networkPolicy.issuer.to is needed"),
     ],
 )
@@ -162,6 +165,8 @@ def test_an_engine_that_could_not_be_reached_is_named_at_once(values: str, words
         'networkPolicy.s3.to=[{"podSelector":{}}]',
         "--set-json",
         'networkPolicy.issuer.to=[{"podSelector":{}}]',
+        "--set-json",
+        'networkPolicy.traces.to=[{"podSelector":{}}]',
     )
     assert template(values, *words, *named).returncode == 0
 

@@ -15,6 +15,19 @@
 {{- end }}
 {{- end }}
 
+{{- define "relaydesk.noOtherLogin" -}}
+{{- $given := list }}
+{{- range $name, $value := dict "kafka.sasl.mechanism" .Values.kafka.sasl.mechanism "kafka.sasl.username" .Values.kafka.sasl.username "topics.job.kafkaUsername" .Values.topics.job.kafkaUsername }}
+{{- if $value }}{{ $given = append $given $name }}{{ end }}
+{{- end }}
+{{- range $name := keys .Values.services | sortAlpha }}
+{{- if (include "relaydesk.service" (dict "root" $ "name" $name) | fromYaml).kafkaUsername }}{{ $given = append $given (printf "services.%s.kafkaUsername" $name) }}{{ end }}
+{{- end }}
+{{- with $given }}
+{{- fail (printf "%s: with topics.strimzi.users everybody logs in as the KafkaUser of their own, by SCRAM-SHA-512; take it away, or topics.strimzi.users" (first .)) }}
+{{- end }}
+{{- end }}
+
 {{/* As each process would refuse it at its start (shared/runtime/settings.py). */}}
 {{- define "relaydesk.checkKafka" -}}
 {{- if ne (hasPrefix "SASL" .securityProtocol) (ne .sasl.mechanism "") }}

@@ -23,7 +23,7 @@ app.kubernetes.io/part-of: relaydesk
 
 {{- define "relaydesk.selector" -}}
 app.kubernetes.io/name: relaydesk
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .name }}
 {{- end }}
 

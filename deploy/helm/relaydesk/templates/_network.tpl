@@ -36,7 +36,7 @@ link-local, Alibaba's, Oracle's, Azure's, AWS's of IPv6. */}}
 {{- define "relaydesk.mustBeNamed" -}}
 {{- $host := (urlParse .url).hostname }}
 {{- if and (not .to) (not (contains ":" $host)) (has (include "relaydesk.portOf" .url | int) .called) }}
-{{- if regexMatch `^[^.]+$|[.](svc|local|internal)$|[.]svc[.]` $host }}
+{{- if regexMatch `^[^.]+$|[.](svc|local|internal)$|[.]svc[.]|^(10|127|192[.]168|169[.]254|172[.](1[6-9]|2[0-9]|3[01]))[.][0-9.]+$` $host }}
 {{- fail (printf "networkPolicy.%s.to is needed: dispatch and media reach private addresses only where they are named, and %s seems to be one" .what .url) }}
 {{- end }}
 {{- end }}

@@ -9,6 +9,7 @@
 {{- $kafka := deepCopy .Values.kafka }}
 {{- $strimzi := .Values.topics.strimzi }}
 {{- if include "relaydesk.strimziUsers" . }}
+{{- include "relaydesk.noOtherLogin" . }}
 {{- $_ := set $kafka "securityProtocol" "SASL_SSL" }}
 {{- $_ := set $kafka.sasl "mechanism" "SCRAM-SHA-512" }}
 {{- if not $kafka.bootstrapServers }}{{ $_ := set $kafka "bootstrapServers" (printf "%s-kafka-bootstrap.%s.svc:9093" $strimzi.cluster .Release.Namespace) }}{{ end }}
@@ -67,6 +68,7 @@
   "RELAYDESK_JWT_CLAIM_ROLE" $values.auth.claims.role
   "RELAYDESK_JWT_CLAIM_NAME" $values.auth.claims.name
   "RELAYDESK_MEDIA_WORKERS" "1"
+  "RELAYDESK_GATEWAY_STREAM_RING" (include "relaydesk.ring" .root)
   "RELAYDESK_GATEWAY_STREAM_URL" (printf "%s://%s%s" (ternary "wss" "ws" $values.ingress.tls) $values.host .contract.streamPath)
   "RELAYDESK_GATEWAY_CONSOLE_ORIGINS" (regexFind "^https?://[^/]+" ($values.s3.publicEndpoint | default $values.s3.endpoint))
 }}
@@ -107,6 +109,12 @@
 {{ $variable }}: {{ $value | quote }}
 {{- end }}
 {{- end }}
+{{- end }}
+
+{{/* Bytes of a ring, where the default for each of more than 12 partitions would pass the gateway's limit of memory. */}}
+{{- define "relaydesk.ring" -}}
+{{- $partitions := int .Values.topics.partitions }}
+{{- if gt $partitions 12 }}{{ max 1048576 (div 402653184 $partitions) }}{{ end }}
 {{- end }}
 
 {{/* The environment beside the plain settings: the pod's name, and what is in Secrets. */}}
