@@ -8,6 +8,7 @@ import email.utils
 import http.client
 import json
 import os
+import socket
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +35,7 @@ SKEW_S = 5.0
 def examine(probes: Sequence[str]) -> int:
     """Print a line for each thing looked at; 1 when something is wrong. `probes`: SERVICE=URL of a probe port."""
     services = [_named(probe) for probe in probes]
-    return report([*_of_engines(), *_of_services(services)])
+    return report([*_of_engines(), *of_services(services)])
 
 
 def _named(probe: str) -> tuple[str, str]:
@@ -113,26 +114,56 @@ def _asked(engine: str, look: Coroutine[Any, Any, str]) -> str:
         raise Ailment(f"{engine} does not answer: {type(error).__name__}") from error
 
 
-def _of_services(services: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Look]]:
+def of_services(services: Sequence[tuple[str, str]]) -> Iterator[tuple[str, Look]]:
+    """Name and URL of each -> a look at every replica that the URL's name stands for."""
     for name, url in services:
         yield name, _service_look(name, url)
 
 
 def _service_look(name: str, url: str) -> Callable[[], str]:
     def look() -> str:
-        started = _get(url, "/startupz")
-        if started.body.get("service") != name:
-            raise Ailment(f"{url} is not the probe port of {name}")
-        if started.status != http.HTTPStatus.OK:
-            raise Ailment(f"{url} is still starting: its log says what it waits for")
-        for path, missing in (("/healthz", "stuck"), ("/readyz", "missing")):
-            if (answer := _get(url, path)).status != http.HTTPStatus.OK:
-                raise Ailment(f"{url}{path} answers {answer.status}: {json.dumps(answer.body.get(missing, {}))}")
-        if (version := started.body.get("version")) != VERSION:
-            raise Ailment(f"{url} is of version {version}, this command of {VERSION}: an upgrade is under way")
-        return f"ready at {url}, version {version}"
+        replicas, faults = _replicas(url), list[str]()
+        for replica in replicas:
+            try:
+                _examine_replica(name, replica)
+            except Ailment as error:
+                faults.append(str(error))
+        if faults:
+            raise Ailment("; ".join(faults))
+        count = f"{len(replicas)} replicas" if len(replicas) > 1 else "ready"
+        return f"{count} at {url}, version {VERSION}"
 
     return look
+
+
+def _replicas(url: str) -> list[str]:
+    """A URL for each address of its name: the pods behind a Service that has no address of its own."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname in (None, "localhost"):
+        return [url]
+    try:
+        found = socket.getaddrinfo(parts.hostname, parts.port or 80, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise Ailment(f"nobody is called {parts.hostname}: is there a pod of it at all?") from error
+    addresses = sorted({str(info[4][0]) for info in found})
+    return [f"http://{_bracketed(address)}:{parts.port or 80}" for address in addresses]
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _examine_replica(name: str, url: str) -> None:
+    started = _get(url, "/startupz")
+    if started.body.get("service") != name:
+        raise Ailment(f"{url} is not the probe port of {name}")
+    if started.status != http.HTTPStatus.OK:
+        raise Ailment(f"{url} is still starting: its log says what it waits for")
+    for path, missing in (("/healthz", "stuck"), ("/readyz", "missing")):
+        if (answer := _get(url, path)).status != http.HTTPStatus.OK:
+            raise Ailment(f"{url}{path} answers {answer.status}: {json.dumps(answer.body.get(missing, {}))}")
+    if (version := started.body.get("version")) != VERSION:
+        raise Ailment(f"{url} is of version {version}, this command of {VERSION}: an upgrade is under way")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ KINDS = {
     *("ConfigMap", "CronJob", "Deployment", "HorizontalPodAutoscaler", "Ingress", "Job", "NetworkPolicy", "Pod"),
     *("PodDisruptionBudget", "Service", "ServiceAccount"),
 }
+HEADLESS = {"clusterIP", "publishNotReadyAddresses"}
 OF_OPERATORS = {
     "KafkaTopic": {"topicName", "partitions", "replicas", "config"},
     "KafkaUser": {"authentication", "authorization"},
@@ -126,7 +127,8 @@ def test_there_are_only_objects_of_kinds_that_an_operator_may_make(way: str) -> 
     objects = rendered(*WAYS[way])
     assert {found["kind"] for found in objects} <= KINDS | OF_OPERATORS.keys()
     for service in of_kind(objects, "Service").values():
-        assert set(service["spec"]) == {"selector", "ports"}
+        opened = set(service["spec"]) - {"selector", "ports"}
+        assert not opened or (opened, service["spec"]["clusterIP"]) == (HEADLESS, "None")
         assert all(set(port) == {"name", "port", "targetPort", "protocol"} for port in service["spec"]["ports"])
     for account in of_kind(objects, "ServiceAccount").values():
         assert account["automountServiceAccountToken"] is False

@@ -151,12 +151,28 @@ def test_a_service_of_its_own_secret_has_it_instead_of_the_common_one() -> None:
 @every_set
 def test_services_of_kubernetes_find_the_pods_and_their_ports(values: str) -> None:
     services = of_kind(rendered(values), "Service")
-    for service in services.values():
-        pod = pod_of(values, component(service))
-        assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    for name in SERVICES:
+        pod = pod_of(values, name)
         [container] = pod["spec"]["containers"]
         named = {port["name"]: port["containerPort"] for port in container["ports"]}
-        assert {port["targetPort"]: port["port"] for port in service["spec"]["ports"]} == named
+        called, probed = services[f"rd-relaydesk-{name}"]["spec"], services[f"rd-relaydesk-{name}-probe"]["spec"]
+        for service in (called, probed):
+            assert service["selector"].items() <= pod["metadata"]["labels"].items()
+        assert {port["targetPort"]: port["port"] for port in [*called["ports"], *probed["ports"]]} == named
+        assert [port["name"] for port in probed["ports"]] == ["probe"]
+        assert probed["publishNotReadyAddresses"] is True, "who is not ready is to be asked why"
+
+
+@every_set
+def test_the_doctor_asks_every_pod(values: str) -> None:
+    services = of_kind(rendered(values), "Service")
+    [doctor] = [pod for name, pod in pods(rendered(values)).items() if name.startswith("Pod/")]
+    asked = dict(word.split("=") for word in doctor["spec"]["containers"][0]["args"][2:])
+    assert set(asked) == set(SERVICES)
+    for name, url in asked.items():
+        host, _, port = url.removeprefix("http://").partition(":")
+        assert component(services[host]) == name
+        assert (services[host]["spec"]["clusterIP"], services[host]["spec"]["ports"][0]["port"]) == ("None", int(port))
 
 
 @every_set
