@@ -33,7 +33,7 @@ def assign(draft: Draft, item: Assign) -> None:
     state, seen = draft.state, item.expected_version
     if seen is not None and state.assigned_seq > seen:
         draft.rejected("CONFLICT", "It was assigned meanwhile.")
-    elif state.assignee == item.assignee:
+    elif state.assignee == item.assignee and not (state.needs_human and item.assignee):
         draft.accepted("It is assigned so already.")
     else:
         by, before = draft.cause.actor, state.assignee
@@ -41,7 +41,7 @@ def assign(draft: Draft, item: Assign) -> None:
 
 
 def close(draft: Draft) -> None:
-    if draft.state.status == "closed":
+    if draft.state.status == "closed" and not draft.state.needs_human:
         draft.accepted("It is closed already.")
     else:
         draft.event(ConversationClosed(by=draft.cause.actor))
@@ -65,6 +65,8 @@ def _send(draft: Draft, item: SendReply, author: Author) -> None:
     by = draft.cause.actor
     if draft.state.bot_enabled:
         bot.disable(draft, by, "reply")
+    elif item.disable_bot:
+        bot.silence(draft)
     if draft.state.status == "closed":
         draft.event(ConversationReopened(by=by))
     if draft.state.assignee is None:

@@ -4,6 +4,7 @@ from typing import Literal
 
 from services.routing.core.decision import Draft
 from services.routing.core.sending import Words, send
+from services.routing.core.state import SENT_LIMIT
 from shared.contracts.commands import BotFailed, BotReply, EnableBot
 from shared.contracts.events import BotDisabled, BotEnabled, BotFailure, BotReplyDropped
 from shared.contracts.outbound import BotFence
@@ -15,15 +16,29 @@ Why = Literal["manual", "reply", "handoff", "bot_removed"]
 
 def disable(draft: Draft, by: str, why: Why) -> None:
     """The fence comes with the event; whoever publishes has it acknowledged first."""
-    state, epoch = draft.state, draft.state.bot_epoch + 1
-    draft.effect(BotFence(workspace=state.workspace, conversation_id=state.id, bot_epoch=epoch))
-    draft.event(BotDisabled(epoch=epoch, by=by, reason=why), actor=by)
+    _fence(draft)
+    draft.event(BotDisabled(epoch=draft.state.bot_epoch + 1, by=by, reason=why), actor=by)
+
+
+def silence(draft: Draft) -> None:
+    """A bot that handed over is disabled already, and its parting words may still be under way: not after a person said
+    so, too. Enabled again, it speaks with the very epoch that this fence asks for."""
+    sent = draft.state.sent
+    if len(sent) == SENT_LIMIT or any(one.status == "queued" for one in sent):
+        _fence(draft)
+
+
+def _fence(draft: Draft) -> None:
+    state = draft.state
+    draft.effect(BotFence(workspace=state.workspace, conversation_id=state.id, bot_epoch=state.bot_epoch + 1))
 
 
 def disable_by_command(draft: Draft) -> None:
-    if draft.state.bot_enabled:
+    """Where a person is needed, one is here now: said by an event, also of a bot that is disabled already."""
+    if draft.state.bot_enabled or draft.state.needs_human:
         disable(draft, draft.cause.actor, "manual")
     else:
+        silence(draft)
         draft.accepted("The bot is disabled already.")
 
 

@@ -97,3 +97,22 @@ def commands(draw: st.DrawFn) -> Command:  # noqa: C901 - one case a command
 
 inputs = st.one_of(inbound(), commands())
 histories = st.lists(inputs, max_size=25)
+
+_names = st.integers(20, 2_000).map(str)
+silences = st.one_of(_names.map(build.disable), _names.map(lambda name: build.reply(name, disable_bot=True)))
+"""What asks a bot to be silent."""
+
+_said = st.builds(
+    lambda name, epoch, ends: build.bot_reply(name, epoch, "beep", handoff=ends),
+    _names,
+    st.sampled_from([0, 0, 0, 2]),
+    st.booleans(),
+)
+with_a_bot: st.SearchStrategy[Inbound | Command] = st.one_of(
+    few.map(lambda name: build.message(name, bot_kind="webhook")),
+    *[_said] * 4,
+    _names.map(build.enable),
+    silences,
+    seqs.map(lambda seq: build.delivery(seq, "sent")),
+)
+"""A conversation of which the bot has a good part."""

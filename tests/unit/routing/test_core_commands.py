@@ -27,6 +27,7 @@ from tests.unit.routing.build import (
     bot_reply,
     close,
     contact_of,
+    delivery,
     disable,
     effects,
     enable,
@@ -258,6 +259,57 @@ def test_a_handoff_speaks_last_words_that_its_own_fence_lets_through() -> None:
     assert decision.state is not None
     assert (decision.state.bot_enabled, decision.state.needs_human) == (False, True)
     assert decision.events[-1].final
+
+
+HANDED_OVER = after(bot_reply("b1", 0, "An agent takes over.", handoff=True), state=WITH_BOT)
+CARED_FOR = after(assign("a1", "grace"), state=HANDED_OVER)
+
+
+def fences(decision: Decision) -> list[int]:
+    return [one.bot_epoch for one in decision.effects if isinstance(one, BotFence)]
+
+
+@pytest.mark.parametrize(
+    ("state", "command", "said"),
+    [
+        (HANDED_OVER, disable(), ["bot.disabled"]),
+        (CARED_FOR, disable(), ["command.accepted"]),
+        (HANDED_OVER, reply(disable_bot=True), ["conversation.assigned", "message.sent"]),
+        (CARED_FOR, reply(disable_bot=True), ["message.sent"]),
+    ],
+)
+def test_a_disable_after_a_handoff_silences_the_last_words_that_are_under_way(
+    state: State, command: Command, said: list[str]
+) -> None:
+    decision = tell(state, command)
+    assert (kinds(decision), fences(decision)) == (said, [2])
+    on = after(enable(), state=decision.state)
+    again = tell(on, bot_reply("b2", on.bot_epoch, "Hello again"))
+    assert [one.bot_epoch for one in deliveries(again)] == ([3] if said == ["bot.disabled"] else [2])
+
+
+def test_where_nothing_is_under_way_a_disable_needs_no_further_fence() -> None:
+    heard = after(delivery(HANDED_OVER.sent[-1].seq, "sent"), state=CARED_FOR)
+    for command in (disable(), reply(disable_bot=True)):
+        assert not fences(tell(heard, command))
+    assert not fences(tell(OPEN, disable()))
+    assert not fences(tell(CARED_FOR, reply())), "nobody asked for silence"
+
+
+def test_care_that_would_be_so_already_still_clears_needs_human() -> None:
+    asked = after(assign("a1", "grace"), bot_failed("b1", 0), state=WITH_BOT)
+    closed = after(assign("a1", "grace"), close(), bot_failed("b1", 0), state=WITH_BOT)
+    for state, command, event in (
+        (asked, assign("a2", "grace"), "conversation.assigned"),
+        (closed, close("c2"), "conversation.closed"),
+        (HANDED_OVER, disable(), "bot.disabled"),
+    ):
+        decision = tell(state, command)
+        assert state.needs_human
+        assert kinds(decision) == [event]
+        assert decision.state is not None
+        assert not decision.state.needs_human
+    assert kinds(tell(HANDED_OVER, assign("a", None))) == ["command.accepted"]
 
 
 def test_a_failed_bot_stays_enabled_and_a_human_is_needed() -> None:

@@ -4,20 +4,28 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from services.routing import memory, outgoing
 from services.routing.core import Decision, Event, Illegal, Known, State, decide, evolve
 from services.routing.core.state import Book
 from services.routing.memory import Remembered
 from shared.contracts import wire
-from shared.contracts.commands import Command, CommandRecord
-from shared.contracts.events import BotDisabled, MessageSent, MessageStatusChanged, data_of
+from shared.contracts.commands import Command, CommandRecord, DisableBot, SendReply
+from shared.contracts.events import (
+    BotDisabled,
+    CommandRejected,
+    CommandRepeated,
+    MessageSent,
+    MessageStatusChanged,
+    data_of,
+)
 from shared.contracts.ids import document_key
 from shared.contracts.inbound import Inbound
 from shared.contracts.outbound import BotFence, BotRequest, ContactRecord, DeliverMessage
 from shared.contracts.statuses import raised
-from tests.unit.routing.build import NOW
-from tests.unit.routing.strategies import histories, inputs
+from tests.unit.routing.build import NOW, message
+from tests.unit.routing.strategies import histories, inputs, silences, with_a_bot
 
 EXAMPLES = settings(max_examples=150, deadline=None)
 
@@ -29,6 +37,7 @@ class World:
         self.states: dict[str, State | None] = {}
         self.remembered: dict[str, Remembered] = {}
         self.events: dict[str, list[Event]] = {}
+        self.effects: dict[str, list[object]] = {}
 
     def known(self, item: Inbound | Command) -> Known:
         return memory.known(_key(item), item, self.remembered)
@@ -45,6 +54,7 @@ class World:
             return None
         self.states[key] = decision.state
         self.events.setdefault(key, []).extend(event for event in decision.events if event.seq is not None)
+        self.effects.setdefault(key, []).extend(decision.effects)
         if memory.erases(decision):
             self.remembered = memory.without_outcomes(self.remembered, key)
         if new := memory.to_remember(key, item, decision, known):
@@ -162,13 +172,36 @@ def test_the_bot_is_fenced_when_it_is_disabled_and_asked_only_while_enabled(
     if decision is None or decision.state is None:
         return
     fences = [one.bot_epoch for one in decision.effects if isinstance(one, BotFence)]
-    assert fences == [event.data.epoch for event in decision.events if isinstance(event.data, BotDisabled)]
+    disabled = [event.data.epoch for event in decision.events if isinstance(event.data, BotDisabled)]
+    assert fences == disabled or (asks_for_silence(item) and fences == [decision.state.bot_epoch + 1])
     for one in decision.effects:
         if isinstance(one, BotRequest):
             assert decision.state.bot_enabled
             assert one.epoch == decision.state.bot_epoch
         if isinstance(one, DeliverMessage) and one.bot_epoch is not None:
             assert one.bot_epoch == decision.state.bot_epoch
+
+
+def asks_for_silence(item: Inbound | Command) -> bool:
+    return isinstance(item, DisableBot) or (isinstance(item, SendReply) and item.disable_bot)
+
+
+@EXAMPLES
+@given(st.lists(with_a_bot, max_size=12), silences)
+def test_what_a_bot_said_and_is_still_under_way_is_behind_a_fence_once_a_disable_is_acknowledged(
+    history: list[Inbound | Command], item: Command
+) -> None:
+    world = lived([message(bot_kind="webhook"), *history])
+    decision = world.take(item)
+    if decision is None or decision.state is None:
+        return
+    if any(isinstance(event.data, CommandRejected | CommandRepeated) for event in decision.events):
+        return
+    effects = world.effects[_key(item)]
+    fence = max((one.bot_epoch for one in effects if isinstance(one, BotFence)), default=0)
+    queued = {one.seq for one in decision.state.sent if one.status == "queued"}
+    said = [one for one in effects if isinstance(one, DeliverMessage) and one.seq in queued]
+    assert all(one.bot_epoch < fence for one in said if one.bot_epoch is not None)
 
 
 @EXAMPLES
