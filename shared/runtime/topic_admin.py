@@ -3,7 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_code
 
-from shared.contracts.topics import MAX_RECORD_BYTES, META, ROUTING_INPUTS, Topic, dead_letter_name
+from shared.contracts.topics import MAX_RECORD_BYTES, META, Topic, dead_letter_name
 from shared.runtime.faults import Fatal, Transient
+from shared.runtime.found_topics import Found, Registry, missing_topics, unequal_inputs, wrong_partitions
 from shared.runtime.incarnations import encode_incarnation
 from shared.runtime.producer import LETTER_ROOM_BYTES
 from shared.runtime.records import Outgoing
@@ -21,12 +22,9 @@ from shared.runtime.table import Table
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
 
-Registry = Mapping[str, Topic]
-
 REPLICAS = 3
 """Copies of each partition where there are as many brokers; then a write needs two of them."""
 
-MISSING = "missing, or this user may not see it: run `relaydesk topics apply`, or grant `relaydesk topics rights`"
 LEADERS_S = 15.0
 SHORT = timedelta(days=1)
 
@@ -38,14 +36,6 @@ class Applied:
     created: tuple[str, ...] = ()
     configured: tuple[str, ...] = ()
     incarnated: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The topics of the registry as the broker has them: partition counts and the declared settings' values."""
-
-    partitions: Mapping[str, int]
-    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 async def apply(messaging: "Messaging", registry: Registry | None = None) -> Applied:
@@ -105,25 +95,6 @@ class TopicGate:
 
     async def stop(self) -> None:
         """Nothing is open."""
-
-
-def missing_topics(found: Found, registry: Registry) -> list[str]:
-    return [f"topic {name} is {MISSING}" for name in registry if name not in found.partitions]
-
-
-def wrong_partitions(found: Found, registry: Registry) -> list[str]:
-    return [
-        f"topic {name} has {count} partitions, declared are {registry[name].partitions} (RELAYDESK_TOPIC_PARTITIONS): "
-        "changing them is stop-the-world, drain every service first"
-        for name, count in found.partitions.items()
-        if count != registry[name].partitions
-    ]
-
-
-def unequal_inputs(found: Found) -> list[str]:
-    """Partition p of both routing inputs has one owner only if there are as many of each (DESIGN 3.1)."""
-    counts = {name: found.partitions[name] for name in ROUTING_INPUTS if name in found.partitions}
-    return [] if len(set(counts.values())) <= 1 else [f"the routing inputs differ in partitions: {counts}"]
 
 
 def settings_of(topic: Topic, replicas: int) -> dict[str, str]:

@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from shared.contracts.topics import MAX_RECORD_BYTES, TOPICS, dead_letter_name
 from shared.runtime import topic_admin
 from shared.runtime.faults import Fatal
+from shared.runtime.found_topics import MISSING
 from shared.runtime.producer import LETTER_ROOM_BYTES
 from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
@@ -55,7 +56,7 @@ async def test_check_names_what_is_missing(bare: BrokerWorld) -> None:
 
     faults = await topic_admin.check(bare.messaging, {**only, COMMANDS: REGISTRY[COMMANDS]})
 
-    assert faults == [f"topic {COMMANDS} is {topic_admin.MISSING}"]
+    assert faults == [f"topic {COMMANDS} is {MISSING}"]
 
 
 async def test_a_service_does_not_start_without_its_topics(bare: BrokerWorld) -> None:
