@@ -6,32 +6,38 @@ from dataclasses import dataclass, field
 from shared.contracts.topics import ROUTING_INPUTS, Topic
 
 Registry = Mapping[str, Topic]
+Settings = Mapping[str, str]
 
 MISSING = "missing, or this user may not see it: run `relaydesk topics apply`, or grant `relaydesk topics rights`"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The topics of the registry as the broker has them: partition counts and the declared settings' values."""
+class FoundTopic:
+    """A topic as the broker has it: the settings in effect, and those of them that were set on the topic itself."""
 
-    partitions: Mapping[str, int]
-    settings: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    partitions: int
+    settings: Settings = field(default_factory=dict)
+    own: Settings = field(default_factory=dict)
+
+
+Found = Mapping[str, FoundTopic]
+"""By registry name; what the broker lacks is not in it."""
 
 
 def missing_topics(found: Found, registry: Registry) -> list[str]:
-    return [f"topic {name} is {MISSING}" for name in registry if name not in found.partitions]
+    return [f"topic {name} is {MISSING}" for name in registry if name not in found]
 
 
 def wrong_partitions(found: Found, registry: Registry) -> list[str]:
     return [
-        f"topic {name} has {count} partitions, declared are {registry[name].partitions} (RELAYDESK_TOPIC_PARTITIONS): "
-        "changing them is stop-the-world, drain every service first"
-        for name, count in found.partitions.items()
-        if count != registry[name].partitions
+        f"topic {name} has {topic.partitions} partitions, declared are {registry[name].partitions} "
+        "(RELAYDESK_TOPIC_PARTITIONS): changing them is stop-the-world, drain every service first"
+        for name, topic in found.items()
+        if topic.partitions != registry[name].partitions
     ]
 
 
 def unequal_inputs(found: Found) -> list[str]:
     """Partition p of both routing inputs has one owner only if there are as many of each (DESIGN 3.1)."""
-    counts = {name: found.partitions[name] for name in ROUTING_INPUTS if name in found.partitions}
+    counts = {name: found[name].partitions for name in ROUTING_INPUTS if name in found}
     return [] if len(set(counts.values())) <= 1 else [f"the routing inputs differ in partitions: {counts}"]

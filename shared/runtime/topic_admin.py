@@ -13,17 +13,29 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 
 from shared.contracts.topics import MAX_RECORD_BYTES, META, Topic, dead_letter_name
 from shared.runtime.faults import Fatal, Transient
-from shared.runtime.found_topics import Found, Registry, missing_topics, unequal_inputs, wrong_partitions
+from shared.runtime.found_topics import (
+    Found,
+    FoundTopic,
+    Registry,
+    Settings,
+    missing_topics,
+    unequal_inputs,
+    wrong_partitions,
+)
 from shared.runtime.incarnations import encode_incarnation
 from shared.runtime.producer import LETTER_ROOM_BYTES
 from shared.runtime.records import Outgoing
 from shared.runtime.table import Table
+from shared.runtime.topic_changes import change
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
 
 REPLICAS = 3
 """Copies of each partition where there are as many brokers; then a write needs two of them."""
+
+OF_TOPIC = 1
+"""Where a setting comes from, as Kafka says it: DYNAMIC_TOPIC_CONFIG of DescribeConfigs, set on the topic itself."""
 
 LEADERS_S = 15.0
 SHORT = timedelta(days=1)
@@ -41,20 +53,20 @@ class Applied:
 async def apply(messaging: "Messaging", registry: Registry | None = None) -> Applied:
     """Make what is missing, set what differs. May be repeated, also at the same time. All topics, if none are named.
 
-    Partition counts are left as they are: `check` says so.
+    Settings that are not declared, and partition counts, are left as they are: `check` says so.
     Raises Transient when Kafka does not answer, Fatal when it refuses.
     """
     registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
-        before = await admin.find(registry)
-        missing = [name for name in registry if name not in before.partitions]
+        found = await admin.find(registry)
+        missing = [name for name in registry if name not in found]
         await admin.create([registry[name] for name in missing if name == META])
         # An incarnation is written before its topic exists: no record of the new life can be read under the old id.
         incarnated = await _incarnate(messaging, registry, missing)
         await admin.create([registry[name] for name in missing if name != META])
-        wrong = [name for name, values in before.settings.items() if values != admin.settings(registry[name])]
-        await admin.configure([registry[name] for name in wrong])
-    return Applied(tuple(missing), tuple(wrong), tuple(incarnated))
+        changes = admin.changes(found, registry)
+        await admin.configure(changes)
+    return Applied(tuple(missing), tuple(changes), tuple(incarnated))
 
 
 async def check(messaging: "Messaging", registry: Registry | None = None) -> list[str]:
@@ -62,19 +74,13 @@ async def check(messaging: "Messaging", registry: Registry | None = None) -> lis
     registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
         found = await admin.find(registry)
-        wanted = {name: admin.settings(registry[name]) for name in found.settings}
+        changes = admin.changes(found, registry)
     faults = missing_topics(found, registry) + wrong_partitions(found, registry) + unequal_inputs(found)
-    faults += [
-        f"topic {name} has other settings: run `relaydesk topics apply`"
-        for name in wanted
-        if wanted[name] != found.settings[name]
-    ]
-    if META in found.partitions:
+    faults += [f"topic {name} has other settings: run `relaydesk topics apply`" for name in changes]
+    if META in found:
         known = await _incarnations(messaging)
         faults += [
-            f"topic {name} has no incarnation: run `relaydesk topics apply`"
-            for name in found.partitions
-            if name not in known
+            f"topic {name} has no incarnation: run `relaydesk topics apply`" for name in found if name not in known
         ]
     return faults
 
@@ -147,14 +153,19 @@ class _Admin:
         described = {topic["topic"]: len(topic["partitions"]) for topic in await self._client.describe_topics()}
         names = {self._messaging.on_broker(name): name for name in registry}
         found = {name: described[on_broker] for on_broker, name in names.items() if on_broker in described}
-        if not with_settings or not found:
-            return Found(found)
-        asked = [self._resource(registry[name], self.settings(registry[name])) for name in found]
-        resources = [
-            row for response in await self._client.describe_configs(asked) for row in response.to_object()["resources"]
-        ]
-        settings = {names[row["resource_name"]]: _values(row["config_entries"]) for row in resources}
-        return Found(found, settings)
+        entries = await self._entries(found) if with_settings and found else {}
+        return {name: _found(count, entries.get(name, ())) for name, count in found.items()}
+
+    async def _entries(self, names: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
+        asked = {self._messaging.on_broker(name): name for name in names}
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in asked]
+        rows = _rows(await self._client.describe_configs(resources), "asked for its settings")
+        return {asked[row["resource_name"]]: row["config_entries"] for row in rows}
+
+    def changes(self, found: Found, registry: Registry) -> dict[str, Settings]:
+        """By name, of those topics alone that need one."""
+        wanted = {name: change(topic, self.settings(registry[name])) for name, topic in found.items()}
+        return {name: settings for name, settings in wanted.items() if settings}
 
     async def create(self, topics: Sequence[Topic]) -> None:
         if not topics:
@@ -165,9 +176,8 @@ class _Admin:
         ]
         response = await self._client.create_topics(new)
         for topic, code, message in (row[:3] for row in response.topic_errors):
-            error = for_code(code)
-            if error not in (NoError, TopicAlreadyExistsError):
-                raise Fatal(f"topic {topic} was not created: {error.__name__} {message or ''}".strip())
+            if for_code(code) is not TopicAlreadyExistsError:
+                _require(code, f"topic {topic} could not be created", message)
         await self._led({self._messaging.on_broker(topic.name) for topic in topics})
 
     async def _led(self, names: Set[str]) -> None:
@@ -179,24 +189,42 @@ class _Admin:
                     return
                 await asyncio.sleep(0.02)
 
-    async def configure(self, topics: Sequence[Topic]) -> None:
-        if not topics:
+    async def configure(self, changes: Mapping[str, Settings]) -> None:
+        """`changes` by topic, each with all settings that the topic is to have of its own."""
+        if not changes:
             return
-        for response in await self._client.alter_configs([self._resource(t, self.settings(t)) for t in topics]):
-            for row in response.to_object()["resources"]:
-                if row["error_code"]:
-                    raise Fatal(f"topic {row['resource_name']} was not configured: {row['error_message']}")
+        resources = [
+            ConfigResource(ConfigResourceType.TOPIC, self._messaging.on_broker(name), dict(settings))
+            for name, settings in changes.items()
+        ]
+        _rows(await self._client.alter_configs(resources), "configured")
 
-    def _resource(self, topic: Topic, settings: Mapping[str, str]) -> ConfigResource:
-        return ConfigResource(ConfigResourceType.TOPIC, self._messaging.on_broker(topic.name), dict(settings))
+
+def _rows(responses: Iterable[Any], asked: str) -> list[Mapping[str, Any]]:
+    """The rows of answers on topics' settings. Raises as `_require` does for the first that is refused."""
+    rows = [row for response in responses for row in response.to_object()["resources"]]
+    for row in rows:
+        _require(row["error_code"], f"topic {row['resource_name']} could not be {asked}", row["error_message"])
+    return rows
+
+
+def _require(code: int, what: str, message: str | None) -> None:
+    """Raises Fatal, or the error of Kafka's where that passes by itself."""
+    error = for_code(code)
+    if error is NoError:
+        return
+    said = f"{what}: {error.__name__} {message or ''}".strip()
+    raise error(said) if error.retriable else Fatal(said)
 
 
 def _has_leaders(topic: Mapping[str, Any]) -> bool:
     return not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
 
 
-def _values(entries: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    return {entry["config_names"]: entry["config_value"] for entry in entries}
+def _found(partitions: int, entries: Iterable[Mapping[str, Any]]) -> FoundTopic:
+    values = {entry["config_names"]: entry["config_value"] for entry in entries}
+    own = {entry["config_names"] for entry in entries if entry["config_source"] == OF_TOPIC}
+    return FoundTopic(partitions, values, {name: values[name] for name in own})
 
 
 async def _incarnations(messaging: "Messaging") -> set[str]:
