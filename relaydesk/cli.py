@@ -23,6 +23,12 @@ REBUILD_EPILOG = """Reads RELAYDESK_KAFKA, RELAYDESK_TOPIC_PREFIX, RELAYDESK_MON
 RELAYDESK_GATEWAY_READ_MODEL as the gateway has them. To show it: run with --follow, restart the gateway's replicas one
 by one with RELAYDESK_GATEWAY_READ_MODEL=NAME, then press Ctrl-C. See docs/read-model.md."""
 
+APPLY = """Make the topics that are missing and set what differs from the registry. Settings that the registry does not
+declare stay as they are, and so does a retention that is longer than declared (retention.ms, retention.bytes,
+delete.retention.ms). What a person has to do is said and is no error. May be repeated."""
+CHECK = """Say what differs from the registry, a line each: topics that are missing, other settings, a longer retention,
+other numbers of partitions. The exit status is 1 then. Changes nothing."""
+
 RESTORE = """Bring a MongoDB that was put back to an earlier moment forward to what Kafka's topics say: channels,
 conversations, deliveries; then place the groups so that the services read the rest again. Run it after the restore and
 before any service starts. Stopped or killed, the same command goes on."""
@@ -102,8 +108,12 @@ def _add_engines(commands: "Commands") -> None:
 def _add_topics(commands: "Commands") -> None:
     topics = commands.add_parser("topics", help="the topics of the Kafka that RELAYDESK_KAFKA names")
     verbs = topics.add_subparsers(required=True, metavar="apply|check|rights")
-    verbs.add_parser("apply", help="make what is missing, set what differs").set_defaults(call=_topics_apply)
-    verbs.add_parser("check", help="say what differs from the registry").set_defaults(call=_topics_check)
+    apply = verbs.add_parser("apply", help="make what is missing, set what differs", description=APPLY)
+    text = "set a retention that is longer than declared back, too: the broker deletes at once what is older"
+    apply.add_argument("--shorten", action="store_true", help=text)
+    apply.set_defaults(call=_topics_apply)
+    check = verbs.add_parser("check", help="say what differs from the registry", description=CHECK)
+    check.set_defaults(call=_topics_check)
     text = "what each service needs on Kafka and no more, as access control lists"
     rights = verbs.add_parser("rights", help=text, description=f"Print {text}; needs no Kafka.")
     rights.add_argument("--commands", action="store_true", help="as commands of Kafka's own kafka-acls.sh")
@@ -241,7 +251,7 @@ def _engines_down(options: argparse.Namespace) -> int:
 def _topics_apply(options: argparse.Namespace) -> int:
     from relaydesk.topics_command import apply
 
-    return apply()
+    return apply(options.shorten)
 
 
 def _topics_check(options: argparse.Namespace) -> int:

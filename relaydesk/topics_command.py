@@ -16,13 +16,15 @@ T = TypeVar("T")
 _PATTERNS = {"literal": "literal", "prefix": "prefixed"}
 
 
-def apply() -> int:
-    """Make what is missing and set what differs; says what it did."""
-    done = with_messaging(topic_admin.apply)
+def apply(shorten: bool) -> int:
+    """Make what is missing and set what differs; says what it did, and what is left to a person."""
+    done = with_messaging(lambda messaging: topic_admin.apply(messaging, shorten=shorten))
     for what, names in (("created", done.created), ("configured", done.configured)):
         if names:
             print(f"{what}: {', '.join(names)}")
-    if not (done.created or done.configured):
+    for sentence in done.left:
+        print(f"left: {sentence}")
+    if not (done.created or done.configured or done.left):
         print("all topics are as declared")
     return 0
 

@@ -26,7 +26,7 @@ from shared.runtime.incarnations import encode_incarnation
 from shared.runtime.producer import LETTER_ROOM_BYTES
 from shared.runtime.records import Outgoing
 from shared.runtime.table import Table
-from shared.runtime.topic_changes import change
+from shared.runtime.topic_changes import change, longer_retention
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
@@ -43,17 +43,19 @@ SHORT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What `apply` did, by registry name; all empty when everything was as declared."""
+    """What `apply` did, by registry name, and in sentences what it `left` to a person; empty where nothing differs."""
 
     created: tuple[str, ...] = ()
     configured: tuple[str, ...] = ()
     incarnated: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
 
-async def apply(messaging: "Messaging", registry: Registry | None = None) -> Applied:
+async def apply(messaging: "Messaging", registry: Registry | None = None, shorten: bool = False) -> Applied:
     """Make what is missing, set what differs. May be repeated, also at the same time. All topics, if none are named.
 
-    Settings that are not declared, and partition counts, are left as they are: `check` says so.
+    Left as they are: settings that are not declared, partition counts, and without `shorten` a retention that is longer
+    than declared.
     Raises Transient when Kafka does not answer, Fatal when it refuses.
     """
     registry = registry or messaging.registry
@@ -64,9 +66,11 @@ async def apply(messaging: "Messaging", registry: Registry | None = None) -> App
         # An incarnation is written before its topic exists: no record of the new life can be read under the old id.
         incarnated = await _incarnate(messaging, registry, missing)
         await admin.create([registry[name] for name in missing if name != META])
-        changes = admin.changes(found, registry)
+        declared = admin.declared(found, registry)
+        changes = _changes(found, declared, shorten)
         await admin.configure(changes)
-    return Applied(tuple(missing), tuple(changes), tuple(incarnated))
+    left = wrong_partitions(found, registry) + ([] if shorten else longer_retention(found, declared))
+    return Applied(tuple(missing), tuple(changes), tuple(incarnated), tuple(left))
 
 
 async def check(messaging: "Messaging", registry: Registry | None = None) -> list[str]:
@@ -74,9 +78,11 @@ async def check(messaging: "Messaging", registry: Registry | None = None) -> lis
     registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
         found = await admin.find(registry)
-        changes = admin.changes(found, registry)
+        declared = admin.declared(found, registry)
     faults = missing_topics(found, registry) + wrong_partitions(found, registry) + unequal_inputs(found)
+    changes = _changes(found, declared, shorten=False)
     faults += [f"topic {name} has other settings: run `relaydesk topics apply`" for name in changes]
+    faults += longer_retention(found, declared)
     if META in found:
         known = await _incarnations(messaging)
         faults += [
@@ -162,10 +168,9 @@ class _Admin:
         rows = _rows(await self._client.describe_configs(resources), "asked for its settings")
         return {asked[row["resource_name"]]: row["config_entries"] for row in rows}
 
-    def changes(self, found: Found, registry: Registry) -> dict[str, Settings]:
-        """By name, of those topics alone that need one."""
-        wanted = {name: change(topic, self.settings(registry[name])) for name, topic in found.items()}
-        return {name: settings for name, settings in wanted.items() if settings}
+    def declared(self, found: Found, registry: Registry) -> dict[str, Settings]:
+        """Of each topic that was found."""
+        return {name: self.settings(registry[name]) for name in found}
 
     async def create(self, topics: Sequence[Topic]) -> None:
         if not topics:
@@ -225,6 +230,12 @@ def _found(partitions: int, entries: Iterable[Mapping[str, Any]]) -> FoundTopic:
     values = {entry["config_names"]: entry["config_value"] for entry in entries}
     own = {entry["config_names"] for entry in entries if entry["config_source"] == OF_TOPIC}
     return FoundTopic(partitions, values, {name: values[name] for name in own})
+
+
+def _changes(found: Found, declared: Mapping[str, Settings], shorten: bool) -> dict[str, Settings]:
+    """By name, of those topics alone that need one."""
+    wanted = {name: change(topic, declared[name], shorten) for name, topic in found.items()}
+    return {name: settings for name, settings in wanted.items() if settings}
 
 
 async def _incarnations(messaging: "Messaging") -> set[str]:

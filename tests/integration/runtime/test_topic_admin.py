@@ -82,9 +82,10 @@ async def test_a_service_does_not_start_when_the_routing_inputs_differ_in_partit
     with pytest.raises(Fatal, match="differ in partitions"):
         await topic_admin.TopicGate(bare.messaging, [INBOUND, COMMANDS]).start()
     faults = await topic_admin.check(bare.messaging, REGISTRY)
-    assert any(
-        "has 3 partitions, declared are 2 (RELAYDESK_TOPIC_PARTITIONS): changing them is" in fault for fault in faults
-    )
+    said = "has 3 partitions, declared are 2 (RELAYDESK_TOPIC_PARTITIONS): changing them is"
+    assert any(said in fault for fault in faults)
+    [left] = (await topic_admin.apply(bare.messaging, REGISTRY)).left
+    assert said in left
 
 
 async def test_settings_are_as_declared_and_mended_when_somebody_changed_them(kafka: BrokerWorld) -> None:
@@ -113,6 +114,40 @@ async def test_an_operators_own_settings_stay_when_a_declared_one_is_mended(kafk
 
     await eventually(lambda: faults_are(kafka, []), "mended")
     assert await settings(kafka, INBOUND, own) == own
+
+
+async def test_a_longer_retention_is_named_and_stays_until_it_is_to_be_shortened(kafka: BrokerWorld) -> None:
+    longer = {"retention.ms": str(14 * 24 * 3600 * 1000)}
+    await set_by_hand(kafka, INBOUND, {**longer, "max.message.bytes": "1000"})
+    sentence = (
+        f"topic {INBOUND} has retention.ms 1209600000, declared is 604800000: it stays until "
+        "`relaydesk topics apply --shorten`"
+    )
+    await eventually(lambda: faults_are(kafka, [OTHER_SETTINGS, sentence]), "check names both")
+
+    upgraded = await topic_admin.apply(kafka.messaging, REGISTRY)
+    await eventually(lambda: faults_are(kafka, [sentence]), "check still names it")
+    assert await settings(kafka, INBOUND, longer) == longer
+    assert (upgraded.configured, upgraded.left) == ((INBOUND,), (sentence,))
+    assert await topic_admin.apply(kafka.messaging, REGISTRY) == topic_admin.Applied(left=(sentence,))
+
+    shortened = await topic_admin.apply(kafka.messaging, REGISTRY, shorten=True)
+    await eventually(lambda: faults_are(kafka, []), "it is as declared")
+    assert shortened == topic_admin.Applied(configured=(INBOUND,))
+
+
+async def test_tombstones_that_are_kept_longer_stay_and_a_later_compaction_does_not(kafka: BrokerWorld) -> None:
+    longer = {"delete.retention.ms": "2000000000", "max.compaction.lag.ms": "1000000000"}
+    await set_by_hand(kafka, CONTACTS, {"cleanup.policy": "compact", **longer})
+
+    async def applied() -> bool:
+        return CONTACTS in (await topic_admin.apply(kafka.messaging, REGISTRY)).configured
+
+    async def settings_are(expected: dict[str, str]) -> bool:
+        return await settings(kafka, CONTACTS, expected) == expected
+
+    await eventually(applied, "the broker has heard of both, and one is mended")
+    await eventually(lambda: settings_are({**longer, "max.compaction.lag.ms": "604800000"}), "the other one stays")
 
 
 async def test_a_topic_that_somebody_made_by_hand_gets_an_incarnation(bare: BrokerWorld) -> None:
