@@ -19,9 +19,9 @@ from shared.contracts import topics
 from shared.contracts.rights import PRINCIPALS, grants
 from shared.contracts.routes import CONSOLE, DOCS, SERVICE_OF, STREAM
 from shared.contracts.topics import TOPICS
+from shared.runtime.found_topics import REPLICAS
 from shared.runtime.serve import HARD_STOP_S
 from shared.runtime.settings import PREFIX, EnvironmentSettings, KafkaSettings, S3Settings
-from shared.runtime.topic_admin import REPLICAS
 from shared.runtime.topic_admin import settings_of as topic_settings
 
 CHART = Path(__file__).resolve().parents[1] / "deploy" / "helm" / "relaydesk"

@@ -27,7 +27,7 @@ APPLY = """Make the topics that are missing and set what differs from the regist
 declare stay as they are, and so does a retention that is longer than declared (retention.ms, retention.bytes,
 delete.retention.ms). What a person has to do is said and is no error. May be repeated."""
 CHECK = """Say what differs from the registry, a line each: topics that are missing, other settings, a longer retention,
-other numbers of partitions. The exit status is 1 then. Changes nothing."""
+other numbers of partitions, fewer copies than there are brokers for. The exit status is 1 then. Changes nothing."""
 
 RESTORE = """Bring a MongoDB that was put back to an earlier moment forward to what Kafka's topics say: channels,
 conversations, deliveries; then place the groups so that the services read the rest again. Run it after the restore and

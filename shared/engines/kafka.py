@@ -116,7 +116,7 @@ class Kafka(Engine):
             classpath,
         ]
         if not (self.data / "log" / "meta.properties").exists():
-            tool = [*command, "kafka.tools.StorageTool", "format", "-t", cluster_id(), "-c", str(config)]
+            tool = [*command, "kafka.tools.StorageTool", "format", "-t", self.cluster(), "-c", str(config)]
             self._format([*tool, *self.format_options()])
         self._child.command = [*command, "kafka.Kafka", str(config)]
         self._child.start()
@@ -135,6 +135,10 @@ class Kafka(Engine):
     def jvm_options(self) -> list[str]:
         """More options of the virtual machine."""
         return []
+
+    def cluster(self) -> str:
+        """The id of the cluster whose member it becomes when it is formatted: a new one of its own."""
+        return cluster_id()
 
     def format_options(self) -> list[str]:
         """More options of the first formatting."""

@@ -14,11 +14,14 @@ from aiokafka.errors import KafkaError, NoError, TopicAlreadyExistsError, for_co
 from shared.contracts.topics import MAX_RECORD_BYTES, META, Topic, dead_letter_name
 from shared.runtime.faults import Fatal, Transient
 from shared.runtime.found_topics import (
+    REPLICAS,
     Found,
     FoundTopic,
     Registry,
     Settings,
+    made_by_few,
     missing_topics,
+    too_few_copies,
     unequal_inputs,
     wrong_partitions,
 )
@@ -30,9 +33,6 @@ from shared.runtime.topic_changes import change, longer_retention
 
 if TYPE_CHECKING:
     from shared.runtime.messaging import Messaging
-
-REPLICAS = 3
-"""Copies of each partition where there are as many brokers; then a write needs two of them."""
 
 OF_TOPIC = 1
 """Where a setting comes from, as Kafka says it: DYNAMIC_TOPIC_CONFIG of DescribeConfigs, set on the topic itself."""
@@ -54,8 +54,8 @@ class Applied:
 async def apply(messaging: "Messaging", registry: Registry | None = None, shorten: bool = False) -> Applied:
     """Make what is missing, set what differs. May be repeated, also at the same time. All topics, if none are named.
 
-    Left as they are: settings that are not declared, partition counts, and without `shorten` a retention that is longer
-    than declared.
+    Left as they are: settings that are not declared, numbers of partitions and of copies, and without `shorten` a
+    retention that is longer than declared.
     Raises Transient when Kafka does not answer, Fatal when it refuses.
     """
     registry = registry or messaging.registry
@@ -66,10 +66,12 @@ async def apply(messaging: "Messaging", registry: Registry | None = None, shorte
         # An incarnation is written before its topic exists: no record of the new life can be read under the old id.
         incarnated = await _incarnate(messaging, registry, missing)
         await admin.create([registry[name] for name in missing if name != META])
-        declared = admin.declared(found, registry)
+        declared = _declared(found, registry)
         changes = _changes(found, declared, shorten)
         await admin.configure(changes)
-    left = wrong_partitions(found, registry) + ([] if shorten else longer_retention(found, declared))
+    left = wrong_partitions(found, registry) + too_few_copies(found, admin.brokers)
+    left += [] if shorten else longer_retention(found, declared)
+    left += made_by_few(found, admin.brokers) if missing else []
     return Applied(tuple(missing), tuple(changes), tuple(incarnated), tuple(left))
 
 
@@ -78,8 +80,9 @@ async def check(messaging: "Messaging", registry: Registry | None = None) -> lis
     registry = registry or messaging.registry
     async with _Admin(messaging) as admin:
         found = await admin.find(registry)
-        declared = admin.declared(found, registry)
     faults = missing_topics(found, registry) + wrong_partitions(found, registry) + unequal_inputs(found)
+    faults += too_few_copies(found, admin.brokers)
+    declared = _declared(found, registry)
     changes = _changes(found, declared, shorten=False)
     faults += [f"topic {name} has other settings: run `relaydesk topics apply`" for name in changes]
     faults += longer_retention(found, declared)
@@ -110,7 +113,7 @@ class TopicGate:
 
 
 def settings_of(topic: Topic, replicas: int) -> dict[str, str]:
-    """The broker's settings of a topic."""
+    """The broker's settings of a topic that has so many copies."""
     retention_ms = -1 if topic.retention is None else int(topic.retention.total_seconds() * 1000)
     room = LETTER_ROOM_BYTES if _is_dead_letter(topic) else 0
     settings = {
@@ -129,12 +132,12 @@ def _is_dead_letter(topic: Topic) -> bool:
 
 
 class _Admin:
-    """An admin client for the time of one command. Its errors are Transient or Fatal."""
+    """An admin client for one command; `brokers` are those that answered. Its errors are Transient or Fatal."""
 
     def __init__(self, messaging: "Messaging") -> None:
         self._messaging = messaging
         self._client: AIOKafkaAdminClient = messaging.admin_client()
-        self._replicas = 1
+        self.brokers: frozenset[int] = frozenset()
 
     async def __aenter__(self) -> "_Admin":
         try:
@@ -143,7 +146,7 @@ class _Admin:
         except (KafkaError, TimeoutError) as error:
             await self._client.close()
             raise Transient(f"Kafka does not answer: {error}") from error
-        self._replicas = min(REPLICAS, len(cluster["brokers"]))
+        self.brokers = frozenset(broker["node_id"] for broker in cluster["brokers"])
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
@@ -151,16 +154,13 @@ class _Admin:
         if isinstance(error, KafkaError | TimeoutError):
             raise Transient(f"Kafka does not answer: {error!r}") from error
 
-    def settings(self, topic: Topic) -> dict[str, str]:
-        return settings_of(topic, self._replicas)
-
     async def find(self, registry: Registry, with_settings: bool = True) -> Found:
         # all topics: a request that names one lets a broker with auto-creation make it
-        described = {topic["topic"]: len(topic["partitions"]) for topic in await self._client.describe_topics()}
+        described = {topic["topic"]: topic["partitions"] for topic in await self._client.describe_topics()}
         names = {self._messaging.on_broker(name): name for name in registry}
         found = {name: described[on_broker] for on_broker, name in names.items() if on_broker in described}
         entries = await self._entries(found) if with_settings and found else {}
-        return {name: _found(count, entries.get(name, ())) for name, count in found.items()}
+        return {name: _found(partitions, entries.get(name, ())) for name, partitions in found.items()}
 
     async def _entries(self, names: Iterable[str]) -> dict[str, list[Mapping[str, Any]]]:
         asked = {self._messaging.on_broker(name): name for name in names}
@@ -168,15 +168,12 @@ class _Admin:
         rows = _rows(await self._client.describe_configs(resources), "asked for its settings")
         return {asked[row["resource_name"]]: row["config_entries"] for row in rows}
 
-    def declared(self, found: Found, registry: Registry) -> dict[str, Settings]:
-        """Of each topic that was found."""
-        return {name: self.settings(registry[name]) for name in found}
-
     async def create(self, topics: Sequence[Topic]) -> None:
         if not topics:
             return
+        copies = min(REPLICAS, len(self.brokers))
         new = [
-            NewTopic(self._messaging.on_broker(t.name), t.partitions, self._replicas, topic_configs=self.settings(t))
+            NewTopic(self._messaging.on_broker(t.name), t.partitions, copies, topic_configs=settings_of(t, copies))
             for t in topics
         ]
         response = await self._client.create_topics(new)
@@ -226,10 +223,18 @@ def _has_leaders(topic: Mapping[str, Any]) -> bool:
     return not topic["error_code"] and all(partition["leader"] >= 0 for partition in topic["partitions"])
 
 
-def _found(partitions: int, entries: Iterable[Mapping[str, Any]]) -> FoundTopic:
+def _found(partitions: Sequence[Mapping[str, Any]], entries: Iterable[Mapping[str, Any]]) -> FoundTopic:
+    replicas = [partition["replicas"] for partition in partitions]
+    brokers = frozenset(broker for of_one in replicas for broker in of_one)
     values = {entry["config_names"]: entry["config_value"] for entry in entries}
     own = {entry["config_names"] for entry in entries if entry["config_source"] == OF_TOPIC}
-    return FoundTopic(partitions, values, {name: values[name] for name in own})
+    copies = min((len(of_one) for of_one in replicas), default=1)
+    return FoundTopic(len(partitions), copies, brokers, values, {name: values[name] for name in own})
+
+
+def _declared(found: Found, registry: Registry) -> dict[str, Settings]:
+    """By name. What a topic is to have depends on its own copies: no more of them can be asked of a write."""
+    return {name: settings_of(registry[name], topic.copies) for name, topic in found.items()}
 
 
 def _changes(found: Found, declared: Mapping[str, Settings], shorten: bool) -> dict[str, Settings]:

@@ -11,7 +11,7 @@ DECLARED = {"cleanup.policy": "delete", "max.message.bytes": "2000"}
 def found(**own: str) -> FoundTopic:
     """With the broker's defaults, and these settings of its own (`_` for each dot)."""
     settings = {name.replace("_", "."): value for name, value in own.items()}
-    return FoundTopic(1, {"compression.type": "producer", **DECLARED, **settings}, settings)
+    return FoundTopic(1, settings={"compression.type": "producer", **DECLARED, **settings}, own=settings)
 
 
 def test_nothing_is_set_where_all_is_as_declared_whatever_else_there_is() -> None:
@@ -35,7 +35,7 @@ def test_what_the_broker_does_not_know_is_set() -> None:
 @pytest.mark.parametrize("setting", RETENTION)
 @pytest.mark.parametrize("longer", ["101", "-1"])
 def test_a_longer_retention_is_left_unless_it_is_to_be_shortened(setting: str, longer: str) -> None:
-    topic, declared = FoundTopic(1, {setting: longer}, {setting: longer}), {setting: "100"}
+    topic, declared = FoundTopic(1, settings={setting: longer}, own={setting: longer}), {setting: "100"}
     assert change(topic, declared, shorten=False) == {}
     assert change(topic, declared, shorten=True) == {setting: "100"}
 
@@ -43,7 +43,7 @@ def test_a_longer_retention_is_left_unless_it_is_to_be_shortened(setting: str, l
 @pytest.mark.parametrize("setting", RETENTION)
 @pytest.mark.parametrize(("shorter", "declared"), [("99", "100"), ("100", "-1")])
 def test_a_shorter_retention_is_made_as_long_as_declared(setting: str, shorter: str, declared: str) -> None:
-    topic = FoundTopic(1, {setting: shorter}, {setting: shorter})
+    topic = FoundTopic(1, settings={setting: shorter}, own={setting: shorter})
     assert change(topic, {setting: declared}, shorten=False) == {setting: declared}
     assert longer_retention({"media": topic}, {"media": {setting: declared}}) == []
 
