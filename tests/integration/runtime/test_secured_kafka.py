@@ -122,6 +122,11 @@ async def test_a_right_that_is_not_granted_is_not_had(granted: SecuredKafka, run
         await topic_admin.TopicGate(_as(granted, "nobody").messaging, REGISTRY).start()
 
 
+async def test_who_may_not_read_a_topics_settings_sets_none(granted: SecuredKafka) -> None:
+    with pytest.raises(Fatal, match="could not be asked for its settings: TopicAuthorizationFailedError"):
+        await topic_admin.apply(_as(granted, "routing").messaging, {INBOUND: REGISTRY[INBOUND]})
+
+
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
