@@ -13,8 +13,9 @@ from fastapi.responses import StreamingResponse
 
 from services.snippets import interchange
 from services.snippets.http import full
-from services.snippets.importing import Busy, Importer, Progress, Tell, silent
-from services.snippets.interchange import Sheet
+from services.snippets.importing import Busy, Importer, Plan, Progress, Tell, silent
+from services.snippets.interchange import Fault, Sheet
+from services.snippets.shelf import NO_ROOM
 from services.snippets.store import Full, SnippetStore
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
@@ -62,23 +63,21 @@ class FileRoutes:
         sheet = await asyncio.to_thread(interchange.read, content, read_so_far)
         if sheet.faults and not dry_run:
             raise Problem(422, "INVALID", "The file has faults; nothing was taken.", errors=_shown_faults(sheet))
-        counts = {"added": 0, "updated": 0, "unchanged": 0}
-        if not sheet.faults:
-            counts = await self._counts(principal, sheet, dry_run, tell)
-        return {"rows": len(sheet.rows), **counts, "errors": _shown_faults(sheet)}
+        plan = Plan([], [], 0) if sheet.faults else await self._planned(principal, sheet, dry_run, tell)
+        counts = {"added": len(plan.added), "updated": len(plan.updated), "unchanged": plan.unchanged}
+        errors = _shown_faults(sheet) + ([_no_room(plan.beyond)] if dry_run and plan.beyond is not None else [])
+        return {"rows": len(sheet.rows), **counts, "errors": errors}
 
-    async def _counts(self, principal: Principal, sheet: Sheet, dry_run: bool, tell: Tell) -> dict[str, int]:
+    async def _planned(self, principal: Principal, sheet: Sheet, dry_run: bool, tell: Tell) -> Plan:
         now = self.clock.now()
         if dry_run:
-            plan = await self.importer.plan(principal.workspace, sheet.rows, now)
-        else:
-            try:
-                plan = await self.importer.take(principal.workspace, sheet.rows, principal.actor, now, tell)
-            except Full:
-                raise full() from None
-            except Busy:
-                raise Problem(409, "CONFLICT", "Others change the same snippets; nothing was taken.") from None
-        return {"added": len(plan.added), "updated": len(plan.updated), "unchanged": plan.unchanged}
+            return await self.importer.plan(principal.workspace, sheet.rows, now)
+        try:
+            return await self.importer.take(principal.workspace, sheet.rows, principal.actor, now, tell)
+        except Full:
+            raise full() from None
+        except Busy:
+            raise Problem(409, "CONFLICT", "Others change the same snippets; nothing was taken.") from None
 
     async def _lines(self, principal: Principal, content: bytes, dry_run: bool) -> AsyncIterator[bytes]:
         """How far it is, line by line; the last line is the result or the problem. Who leaves has it undone."""
@@ -110,6 +109,10 @@ async def _csv(request: Request) -> bytes:
     if kind != "text/csv":
         raise Problem(415, "UNSUPPORTED_MEDIA_TYPE", "Send the file as `text/csv`.")
     return await request.body()
+
+
+def _no_room(line: int) -> dict[str, Any]:
+    return dataclasses.asdict(Fault(line, "", "LIMIT_REACHED", NO_ROOM))
 
 
 def _shown_faults(sheet: Sheet) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from services.snippets.bodies import PreviewBody, RenderBody, SnippetBody
 from services.snippets.contacts import ContactCopy
 from services.snippets.core import Missing, Rendered, Template, UnknownVariable, values_of
 from services.snippets.search import BadPlace, Shelves
-from services.snippets.shelf import MOST, Draft, Snippet, changed, drafted
+from services.snippets.shelf import NO_ROOM, Draft, Snippet, changed, drafted
 from services.snippets.store import Full, NameTaken, SnippetStore, Stale
 from shared.contracts.resources import Contact
 from shared.contracts.times import to_timestamp
@@ -154,7 +154,7 @@ def _shown_rendering(rendered: Rendered, contact: Contact) -> Json:
 
 
 def full() -> Problem:
-    return Problem(409, "LIMIT_REACHED", f"A workspace has at most {MOST:,} snippets.")
+    return Problem(409, "LIMIT_REACHED", NO_ROOM)
 
 
 def _name_taken() -> Problem:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Literal
 
 from services.snippets.interchange import Row
-from services.snippets.shelf import Draft, Snippet, changed
+from services.snippets.shelf import MOST, Draft, Snippet, changed
 from services.snippets.store import NameTaken, SnippetStore, Stale, Writing
 from shared.contracts.times import to_timestamp
 
@@ -17,11 +17,12 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a file comes to, as the workspace is now."""
+    """What a file comes to, as the workspace is now. `beyond`: the line of the first row for which there is no room."""
 
     added: list[Snippet]
     updated: list[Snippet]
     unchanged: int
+    beyond: int | None = None
 
 
 class Busy(Exception):
@@ -52,10 +53,12 @@ class Importer:
         _, present = await self._store.contents(workspace)
         known = {snippet.draft.name_key: snippet for snippet in present}
         time = to_timestamp(at)
-        added = [_new(workspace, row.draft, time) for row in rows if row.draft.name_key not in known]
+        new = [row for row in rows if row.draft.name_key not in known]
+        added = [_new(workspace, row.draft, time) for row in new]
         pairs = [(known[row.draft.name_key], row.draft) for row in rows if row.draft.name_key in known]
         updated = [after for before, draft in pairs if (after := changed(before, draft, time)) is not before]
-        return Plan(added, updated, len(pairs) - len(updated))
+        beyond = next((row.line for row in new[max(0, MOST - len(present)) :]), None)
+        return Plan(added, updated, len(pairs) - len(updated), beyond)
 
     async def take(self, workspace: str, rows: list[Row], actor: str, at: datetime, tell: Tell = silent) -> Plan:
         """Full, Busy: nothing was taken."""

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from services.snippets.bodies import SnippetBody
 from services.snippets.core import Fallback, Missing, UnknownVariable
-from services.snippets.shelf import MOST, Draft, Snippet, drafted
+from services.snippets.shelf import MOST, NO_ROOM, Draft, Snippet, drafted
 
 COLUMNS = ("name", "message", "theme", "missing")
 REQUIRED = ("name", "message")
@@ -96,7 +96,7 @@ def _rows(text: str) -> Iterator[tuple[int, Mapping[str, str]]]:
             if cells:
                 count += 1
                 if count > MOST:
-                    raise _Broken(line, "", f"A workspace has at most {MOST:,} snippets.", "LIMIT_REACHED")
+                    raise _Broken(line, "", NO_ROOM, "LIMIT_REACHED")
                 if len(cells) != len(header):
                     raise _Broken(line, "", f"The row has {len(cells)} columns instead of {len(header)}.")
                 yield line, dict(zip(header, cells, strict=True))
@@ -115,8 +115,8 @@ def _check_header(header: list[str]) -> None:
 
 
 def _row(line: int, fields: Mapping[str, str]) -> Row | list[Fault]:
-    missing = fields.get("missing", "").strip()
-    policy: object = missing or "block"
+    missing = fields.get("missing", "").lstrip()
+    policy: object = missing.rstrip() or "block"
     if missing.startswith(FALLBACK):
         policy = {"fallback": missing.removeprefix(FALLBACK)}
     content = {"name": fields["name"], "message": fields["message"], "theme": fields.get("theme") or None}

@@ -15,6 +15,7 @@ from shared.runtime.folding import folded
 
 MOST = 5_000
 """Snippets of a workspace."""
+NO_ROOM = f"A workspace has at most {MOST:,} snippets."
 
 _CHANGES = uuid5(UUID(int=0), "relaydesk.snippets")
 

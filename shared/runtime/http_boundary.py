@@ -1,4 +1,4 @@
-"""The outermost layer of an HTTP application: request ids, odd paths, and every exception turned into one problem.
+"""The outermost layer of an HTTP application: request ids, odd paths, empty parameters, exceptions into problems.
 
 Plain ASGI, so that streamed answers pass through untouched.
 """
@@ -86,6 +86,7 @@ class Boundary:
             start, _, parameter = scope["path"].rpartition("/")
             direct = self._direct.get((scope["method"], start))
             if direct is None or not parameter:
+                scope["query_string"] = _given(scope["query_string"])
                 await self._app(scope, receive, exchange.send)
             else:
                 scope.setdefault("state", {})["route"] = direct.path
@@ -133,6 +134,13 @@ def _problem_of(error: Exception, request_id: str) -> Problem:
         return unavailable()
     _log.error("unexpected error in a request", exc_info=error)
     return Problem(500, "INTERNAL", "A fault of ours; it is logged.", request_id=request_id)
+
+
+def _given(query: bytes) -> bytes:
+    """Without the parameters that are empty: `?status=&q=tea` asks for what `?q=tea` does."""
+    if not query.endswith(b"=") and b"=&" not in query:
+        return query
+    return b"&".join(pair for pair in query.split(b"&") if not pair.endswith(b"=") or pair.count(b"=") > 1)
 
 
 def _request_id(scope: Scope) -> str:

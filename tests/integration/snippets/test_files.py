@@ -51,6 +51,22 @@ async def test_a_file_is_taken_as_a_dry_run_said(
     assert await imported(installation, base, workspace, await exported(installation, base, workspace)) == (200, again)
 
 
+async def test_a_dry_run_names_the_first_row_for_which_there_is_no_room(
+    installation: Installation, base: str, manager: Api, workspace: str
+) -> None:
+    many = HEADER + "".join(f"snippet {n},x,,\n" for n in range(4_998))
+    assert (await imported(installation, base, workspace, many))[0] == 200
+    text = HEADER + "snippet 1,changed,,\na,x,,\nb,x,,\nc,x,,\nd,x,,\n"
+    status, said = await imported(installation, base, workspace, text, dry_run=True)
+    assert (status, said["added"], said["updated"]) == (200, 4, 1)
+    assert [(one["line"], one["code"]) for one in said["errors"]] == [(5, "LIMIT_REACHED")]
+    status, problem = await imported(installation, base, workspace, text)
+    assert (status, problem["code"]) == (409, "LIMIT_REACHED")
+    fits = HEADER + "snippet 1,changed,,\na,x,,\nb,x,,\n"
+    assert (await imported(installation, base, workspace, fits, dry_run=True))[1]["errors"] == []
+    assert (await imported(installation, base, workspace, fits))[0] == 200
+
+
 async def test_one_fault_refuses_the_whole_file_and_names_its_line(
     installation: Installation, base: str, manager: Api, workspace: str
 ) -> None:

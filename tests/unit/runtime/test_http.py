@@ -76,8 +76,8 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> Api:
         return {"id": conversation_id, "by": principal.member_id, "text": said.text, "extra": said.extra}
 
     @route(app, "GET", "/v1/conversations")
-    async def conversations(principal: Caller, limit: int = 50) -> Json:
-        return Json({"items": [], "limit": limit})
+    async def conversations(principal: Caller, limit: int = 50, q: str | None = None) -> Json:
+        return Json({"items": [], "limit": limit, "q": q})
 
     @route(app, "PUT", "/v1/members/{member_id}")
     async def put_member(member_id: Annotated[str, PathParam(max_length=20)], principal: Caller) -> dict[str, str]:
@@ -303,3 +303,19 @@ async def test_any_bytes_get_a_documented_answer(served: Api, body: bytes, path:
     assert answer.status in (201, 400, 404, 413, 422)
     if answer.status != 201:
         assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("query", "limit", "q"),
+    [
+        ("limit=&q=", 50, None),
+        ("q=&limit=7", 7, None),
+        ("limit=7&q=", 7, None),
+        ("q=tea%20&limit=", 50, "tea "),
+        ("q=a=&limit=7", 7, "a="),
+        ("q", 50, ""),
+    ],
+)
+async def test_an_empty_parameter_is_one_that_is_not_given(served: Api, query: str, limit: int, q: str | None) -> None:
+    answer = await served.get(f"/v1/conversations?{query}", authorization=f"Bearer {token()}")
+    assert answer.json == {"items": [], "limit": limit, "q": q}

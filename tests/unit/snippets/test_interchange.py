@@ -72,7 +72,8 @@ def test_whatever_the_bytes_are_the_answer_is_rows_or_faults(content: bytes) -> 
 
 names = st.text(st.characters(codec="utf-8", exclude_characters="\r\0"), min_size=1, max_size=20).filter(str.strip)
 policies = st.one_of(
-    st.sampled_from(["block", "literal", "omit"]), st.builds(Fallback, st.sampled_from(["", "you", "a,b"]))
+    st.sampled_from(["block", "literal", "omit"]),
+    st.builds(Fallback, st.sampled_from(["", "you", "a,b", "there ", "\t", " x"])),
 )
 
 
