@@ -5,7 +5,7 @@ import os
 import re
 import select
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 DATA = Path(".local/data")
 PORT_BASE = 8700
+LAST_PORT = 65_535
+YEAR_H = 8_766
 DESCRIPTION = "Conversational support: customers on any channel, agents in one inbox. `relaydesk run` starts all of it."
 EPILOG = "`relaydesk COMMAND --help` explains a command. Services are set by RELAYDESK_* variables."
 REBUILD = """Make the gateway's read model anew: of the event archive, then of the log's tail, into the database
@@ -174,10 +176,16 @@ def _add_token(commands: "Commands") -> None:
     token = commands.add_parser("token", help="print a token for an installation of `relaydesk run` (development only)")
     _add_data(token)
     token.add_argument("--role", choices=("owner", "manager", "agent"), default="agent", help="default: %(default)s")
-    token.add_argument("--workspace", default="demo", help="default: %(default)s")
+    token.add_argument("--workspace", type=_slug, default="demo", help="default: %(default)s")
     token.add_argument("--member", metavar="ID", help="member id (default: the demo workspace's member of that role)")
     token.add_argument("--name", help="the person's name (default: as in the demo workspace, else the id)")
-    token.add_argument("--hours", type=int, default=24, metavar="N", help="valid for so long (default: %(default)s)")
+    token.add_argument(
+        "--hours",
+        type=_number(1, 10 * YEAR_H),
+        default=24,
+        metavar="N",
+        help="valid for so long (default: %(default)s)",
+    )
     token.set_defaults(call=_token)
 
 
@@ -189,11 +197,11 @@ def _add_dlq(commands: "Commands") -> None:
     replay = verbs.add_parser("replay", help="write letters to the topic they came from, once more")
     for verb in (show, replay):
         verb.add_argument("topic", help="the source topic or its dead letters, for example channel.inbound")
-    show.add_argument("--offset", type=int, metavar="N", help="this letter only")
+    show.add_argument("--offset", type=_number(0), metavar="N", help="this letter only")
     which = replay.add_mutually_exclusive_group(required=True)
-    which.add_argument("--offset", type=int, metavar="N", help="this letter only")
+    which.add_argument("--offset", type=_number(0), metavar="N", help="this letter only")
     which.add_argument("--all", action="store_true", help="all that are kept")
-    show.add_argument("--limit", type=int, default=20, metavar="N", help="the newest N (default: %(default)s)")
+    show.add_argument("--limit", type=_number(1), default=20, metavar="N", help="the newest N (default: %(default)s)")
     show.set_defaults(call=_dlq_show)
     replay.set_defaults(call=_dlq_replay)
 
@@ -208,7 +216,7 @@ def _add_doctor(commands: "Commands") -> None:
 
 def _add_proxy(commands: "Commands") -> None:
     proxy = commands.add_parser("proxy", help="the development proxy alone; `run` starts it")
-    proxy.add_argument("--port", type=int, required=True, metavar="N")
+    proxy.add_argument("--port", type=_number(1, LAST_PORT), required=True, metavar="N")
     proxy.add_argument("upstreams", nargs="+", metavar="SERVICE=URL")
     proxy.set_defaults(call=_proxy)
 
@@ -219,7 +227,26 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
 
 def _add_port_base(parser: argparse.ArgumentParser) -> None:
     text = "first of the 40 ports of this installation (default: %(default)s; the layout is in relaydesk/ports.py)"
-    parser.add_argument("--port-base", type=int, default=PORT_BASE, metavar="N", help=text)
+    parser.add_argument("--port-base", type=_number(1, LAST_PORT - 39), default=PORT_BASE, metavar="N", help=text)
+
+
+def _number(low: int, high: int | None = None) -> Callable[[str], int]:
+    """An argument's type: a whole number from `low` to `high`; anything else is wrong usage."""
+
+    def parsed(text: str) -> int:
+        number = int(text) if re.fullmatch(r"-?[0-9]{1,18}", text) else None
+        if number is None or number < low or (high is not None and number > high):
+            limits = f"{low} to {high}" if high is not None else f"{low} or more"
+            raise argparse.ArgumentTypeError(f"{text!r} is no number of {limits}")
+        return number
+
+    return parsed
+
+
+def _slug(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9-]{1,63}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no slug: up to 63 of a-z, 0-9 and -")
+    return text
 
 
 def _run(options: argparse.Namespace) -> int:

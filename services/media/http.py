@@ -23,6 +23,7 @@ from shared.runtime.http import Caller, Json, Limit, Problem, not_found, route
 from shared.runtime.s3 import ObjectStore, Shown
 
 LINK_LASTS = timedelta(minutes=5)
+UNSNIFFED = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 FOR_ALL = ("ready",)
 FOR_WRITERS = ("ready", "processing", "rejected")
 
@@ -130,7 +131,7 @@ class MediaRoutes:
         as_seen = presentation(rendition.content_type, media.filename)
         look = Shown(as_seen.content_type, as_seen.filename, as_seen.inline)
         url = self.objects.presign_get(object_key(media.workspace, rendition.sha256), LINK_LASTS, look)
-        return Response(status_code=302, headers={"Location": url, "Cache-Control": "no-store"})
+        return Response(status_code=302, headers={"Location": url, **UNSNIFFED})
 
     async def _file(self, principal: Principal, ident: str) -> Media:
         media = await self.store.find_file(principal.workspace, ident)

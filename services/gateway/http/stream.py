@@ -2,12 +2,10 @@
 
 from typing import Annotated
 
-from fastapi import FastAPI, Header, Query, Response
+from fastapi import FastAPI, Header, Response
 
 from services.gateway.http.gateway import Gateway
 from shared.runtime.http import Caller, Json, route
-
-MAX_CURSOR = 4096
 
 
 class StreamRoutes:
@@ -25,8 +23,8 @@ class StreamRoutes:
     async def events(
         self,
         principal: Caller,
-        cursor: Annotated[str, Query(max_length=MAX_CURSOR)] = "",
-        last_event_id: Annotated[str | None, Header(max_length=MAX_CURSOR)] = None,
+        cursor: str = "",
+        last_event_id: Annotated[str | None, Header()] = None,
     ) -> Response:
         """`Last-Event-ID` is what a client that comes back has; `cursor` is for its first time."""
         return self._gateway.stream.event_source(principal, last_event_id or cursor)

@@ -15,6 +15,15 @@ READ_BUFFER_BYTES = 2048
 MAX_FRAME_BYTES = 64 * 1024
 """Beyond this picows itself closes (1009) without reading the frame; between our limit and this one it is our 4009."""
 
+
+def _by_a_client(record: logging.LogRecord) -> bool:
+    """What a client sends and picows cannot read is no error of ours."""
+    if str(record.msg).startswith("WS parser error"):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+    return True
+
+
+logging.getLogger(__name__).addFilter(_by_a_client)
 # An adapter, because picows makes a logger of its own per connection from anything else.
 _log = logging.LoggerAdapter(logging.getLogger(__name__))
 

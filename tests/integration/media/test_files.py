@@ -26,6 +26,7 @@ PICTURE = png(64)
 async def location(api: Api, path: str) -> str:
     answer = await api.call("GET", path)
     assert answer.status == 302, answer
+    assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["cache-control"] == "no-store"
     return answer.headers["location"]
 

@@ -32,6 +32,14 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         ["run", "--port-base", "x"],
         ["dlq", "replay", "a"],
         ["projection", "rebuild", "A b"],
+        ["run", "--port-base", "0"],
+        ["run", "--port-base", "65497"],
+        ["engines", "up", "--port-base", "70000"],
+        ["token", "--hours", "0"],
+        ["token", "--hours", "-5"],
+        ["token", "--workspace", "BAD WS"],
+        ["dlq", "show", "channel.inbound", "--limit", "0"],
+        ["dlq", "show", "channel.inbound", "--offset", "-1"],
     ],
 )
 def test_wrong_usage_is_status_2_with_the_usage(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -198,7 +198,9 @@ ODD = {
 
 
 @pytest.mark.parametrize("odd", ODD)
-async def test_a_client_that_breaks_the_protocol_is_closed_and_harms_nobody(world: StreamWorld, odd: str) -> None:
+async def test_a_client_that_breaks_the_protocol_is_closed_and_harms_nobody(
+    world: StreamWorld, odd: str, caplog: pytest.LogCaptureFixture
+) -> None:
     replica, conversation = await world.replica(), world.conversation()
     client, other = await replica.client(), await replica.client()
     first_byte, payload, code = ODD[odd]
@@ -207,6 +209,7 @@ async def test_a_client_that_breaks_the_protocol_is_closed_and_harms_nobody(worl
     await world.publish(conversation.next())
     await has(other, [1])
     assert seqs(client) == []
+    assert not [said for said in caplog.records if said.levelname == "ERROR"], "no fault of ours"
 
 
 async def test_a_client_that_sends_too_many_frames_is_closed(world: StreamWorld) -> None:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from services.gateway.stream import StreamSettings
@@ -99,9 +100,10 @@ async def test_the_last_event_id_resumes_without_gap_and_repeat(world: StreamWor
         await has(client, range(last + 1, conversation.seq + 1))
 
 
-async def test_a_bad_last_event_id_is_told_and_live_events_follow(world: StreamWorld, serve: Serve) -> None:
+@pytest.mark.parametrize("ident", ["nonsense", "x" * 5_000])
+async def test_a_bad_last_event_id_is_told_and_live_events_follow(world: StreamWorld, serve: Serve, ident: str) -> None:
     served, conversation = await serve(), world.conversation()
-    client = await served.client("nonsense")
+    client = await served.client(ident)
     await world.publish(conversation.next())
     await has(client, range(1, 2))
     assert [frame.get("reason") for frame in client.of("snapshot_required")] == ["invalid"]
