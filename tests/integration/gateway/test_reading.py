@@ -213,6 +213,11 @@ async def test_an_odd_query_is_refused(agent: Api, query: str, status: int, code
     await agent.refused("GET", f"/v1/conversations?{query}", status, code)
 
 
+async def test_an_empty_cursor_is_none(agent: Api, conversation: str) -> None:
+    page = await agent.ok("GET", "/v1/conversations?after=")
+    assert [item["id"] for item in page["items"]] == [conversation]
+
+
 async def test_counters_are_the_workspaces_and_ones_own(
     installation: Installation, agent: Api, other: Api, workspace: str
 ) -> None:

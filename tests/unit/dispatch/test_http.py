@@ -125,6 +125,10 @@ async def test_a_cursor_that_is_not_ours_is_refused(deliveries: Api, after: str)
     assert (answer.status, answer.json["code"]) == (400, "BAD_CURSOR")
 
 
+async def test_an_empty_cursor_is_none(deliveries: Api) -> None:
+    assert (await deliveries.get(after="")).json == (await deliveries.get()).json
+
+
 async def test_without_a_token_nothing_is_shown(deliveries: Api) -> None:
     assert (await deliveries.get(authorized=False)).status == 401
 
