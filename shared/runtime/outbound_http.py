@@ -5,11 +5,16 @@ an answer. Never sends twice by itself.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
 
 from shared.runtime.outbound_url import OutboundPolicy, UrlNotAllowed
 from shared.runtime.traced_requests import called, calling
@@ -23,6 +28,8 @@ KEEPALIVE_S = 4.0
 """Shorter than what servers usually keep idle connections for (5 s), so that a request seldom meets a closing one."""
 
 CHUNK = 16 * 1024
+_BODILESS = frozenset({204, 304})
+_BODILESS_HEAD = re.compile(rb"HTTP/1\.\d (?:204|304)\b.*?\r\n\r\n", re.DOTALL)
 _BROKEN = (aiohttp.ClientError, OSError, ValueError)  # OSError: TimeoutError too; ValueError: what no URL can be
 
 
@@ -65,8 +72,11 @@ class OutboundHttp:
         self._session: aiohttp.ClientSession | None = None
 
     async def start(self) -> None:
+        connector = self._policy.connector(limit=0, keepalive_timeout=KEEPALIVE_S)
+        protocol: type[ResponseHandler] = _BodilessEnds
+        connector._factory = partial(protocol, loop=asyncio.get_running_loop())
         self._session = aiohttp.ClientSession(
-            connector=self._policy.connector(limit=0, keepalive_timeout=KEEPALIVE_S),
+            connector=connector,
             request_class=_GatedRequest,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,  # else 64 KiB of answer may be gigabytes
@@ -155,6 +165,20 @@ class _GatedRequest(aiohttp.ClientRequest):
     async def send(self, conn: aiohttp.connector.Connection) -> aiohttp.ClientResponse:
         await _passage.get().through()
         return await super().send(conn)
+
+
+class _BodilessEnds(ResponseHandler):
+    """An answer that can have no body (RFC 9112 section 6.3) ends its connection: the body that some servers send with
+    it nevertheless is no answer to the next request. aiohttp would take it for one, and the whole answer for broken."""
+
+    def data_received(self, data: bytes) -> None:
+        head = _BODILESS_HEAD.match(data)
+        super().data_received(head[0] if head else data)
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        if data[0].code in _BODILESS:
+            self.force_close()
+        super().feed_data(data, size)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, until: float) -> tuple[bytes, bool]:

@@ -1,6 +1,7 @@
 """Against a real local server, since what matters is what goes over the wire."""
 
 import asyncio
+import contextlib
 import gzip
 import socket
 from collections.abc import AsyncIterator
@@ -61,6 +62,43 @@ async def test_a_body_that_breaks_off_does_not_change_the_status(http: OutboundH
     adapter.behaviour = lambda seen: Breaks(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
     answer = await http.post(adapter.url, HEADERS, BODY, BOUNDS)
     assert (answer.status, answer.body, answer.complete) == (200, b"half", False)
+
+
+@contextlib.asynccontextmanager
+async def speaking(*parts: bytes) -> AsyncIterator[tuple[str, list[asyncio.StreamWriter]]]:
+    """A server that answers every request with these very bytes, part by part, and closes nothing.
+    -> (its URL, the connections made)"""
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await reader.readuntil(b"\r\n\r\n")
+                await reader.readexactly(len(BODY))
+                for part in parts:
+                    writer.write(part)
+                    await asyncio.sleep(0.02)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/in", connections
+
+
+@pytest.mark.parametrize("status", [204, 205, 304])
+@pytest.mark.parametrize("apart", [False, True])
+async def test_a_body_that_must_not_be_there_spoils_no_request(http: OutboundHttp, status: int, apart: bool) -> None:
+    head = b"HTTP/1.1 %d Odd\r\nContent-Length: 2\r\n\r\n" % status
+    async with speaking(*((head, b"{}") if apart else (head + b"{}",))) as (url, _):
+        for _ in range(4):
+            assert (await http.post(url, HEADERS, BODY, BOUNDS)).status == status
+
+
+async def test_a_connection_is_kept_for_the_next_request(http: OutboundHttp) -> None:
+    async with speaking(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", b"{}") as (url, connections):
+        for _ in range(3):
+            assert (await http.post(url, HEADERS, BODY, BOUNDS)).body == b"{}"
+    assert len(connections) == 1
 
 
 @pytest.mark.parametrize("raw", [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH\r\n", b"\x00\x01\x02\r\n\r\n"])
