@@ -18,11 +18,12 @@ class _Said(BaseModel):
 
 
 class _Body(BaseModel):
-    """What a bot answers; a `conversation_id`, if given, must be ours; other fields are its own business."""
+    """What a bot answers; null is as good as nothing. A `conversation_id`, if given, must be ours; other fields are its
+    own business."""
 
     model_config = ConfigDict(strict=True)
-    replies: Annotated[list[_Said], Field(max_length=MAX_REPLIES)] = Field(default_factory=list)
-    handoff: bool = False
+    replies: Annotated[list[_Said], Field(max_length=MAX_REPLIES)] | None = None
+    handoff: bool | None = None
     conversation_id: str | None = None
 
 
@@ -41,4 +42,4 @@ def read_answer(answer: HttpAnswer, conversation_id: str) -> Answer:
         return Broken("GARBAGE")
     if body.conversation_id not in (None, conversation_id):
         return Broken("OTHER_CONVERSATION")
-    return Answered(tuple(said.text for said in body.replies), body.handoff)
+    return Answered(tuple(said.text for said in body.replies or ()), bool(body.handoff))

@@ -67,6 +67,11 @@ def test_garbage_is_a_failure(body: object) -> None:
     assert read(body) == Broken("GARBAGE")
 
 
+@pytest.mark.parametrize("given", [{"handoff": None}, {"replies": None}, {"replies": None, "handoff": None}])
+def test_null_says_as_much_as_leaving_out(given: dict[str, object]) -> None:
+    assert read({"replies": [{"text": "a"}], **given}) == Answered(("a",) if "replies" not in given else ())
+
+
 def test_an_answer_for_another_conversation_is_a_failure() -> None:
     assert read({"replies": [{"text": "x"}], "conversation_id": CONVERSATION}) == Answered(("x",))
     assert read({"replies": [{"text": "x"}], "conversation_id": "another"}) == Broken("OTHER_CONVERSATION")
