@@ -3,7 +3,9 @@
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-FAILURES = 5
+FAILURES = 20
+"""In a row, of all conversations of a channel. Fewer may be one person who tries out a bot."""
+
 OPEN_FOR_S = 15.0
 
 

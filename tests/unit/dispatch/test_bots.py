@@ -105,6 +105,14 @@ def test_the_breaker_opens_after_failures_in_a_row_and_tries_with_one_request() 
     assert trying.answered(True, later) == Breaker()
 
 
+def test_a_few_bad_answers_are_somebody_trying_out_a_bot() -> None:
+    breaker = Breaker()
+    for _ in range(19):
+        breaker = breaker.asked().answered(False, NOW)
+    assert breaker.allows(NOW)
+    assert not breaker.asked().answered(False, NOW).allows(NOW)
+
+
 def test_a_good_answer_in_between_closes_the_breaker() -> None:
     breaker = Breaker()
     for _ in range(FAILURES - 1):
