@@ -36,6 +36,8 @@ MAX_EVENT_BYTES = 256 * 1024
 MAX_FAULTS_NAMED = 100
 
 _SIGNATURE = re.compile(r"v1,[A-Za-z0-9+/]{43}=")
+_TIMESTAMP = re.compile(r"[1-9][0-9]{0,15}")
+"""Integer Unix seconds, says the specification; the library reads any float and signs what it rounds to."""
 _REQUEST_ID_LENGTH = 255
 _TOO_MANY_EVENTS = EventFault("BODY_TOO_LARGE", f"more than {MAX_EVENTS} events", None, "events")
 
@@ -154,9 +156,12 @@ def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> s
     text, request_id = _utf8(body), headers.get("webhook-id", "")
     if len(request_id) > _REQUEST_ID_LENGTH:
         raise Unverified(f"webhook-id is longer than {_REQUEST_ID_LENGTH} characters")
+    timestamp = headers.get("webhook-timestamp", "")
+    if not _TIMESTAMP.fullmatch(timestamp):
+        raise Unverified("webhook-timestamp is no whole number of seconds")
     signed = {
         "webhook-id": request_id,
-        "webhook-timestamp": headers.get("webhook-timestamp", ""),
+        "webhook-timestamp": timestamp,
         "webhook-signature": " ".join(_SIGNATURE.findall(headers.get("webhook-signature", ""))),
     }
     why = "no secret is valid"

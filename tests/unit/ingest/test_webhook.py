@@ -280,6 +280,14 @@ def test_what_does_not_prove_the_sender_is_unverified(headers: Callable[[], dict
         webhook.verify([SECRET], headers(), raw)
 
 
+@pytest.mark.parametrize("odd", ["{}.5", "{}.0", "+{}", " {}", "{} ", "{}e0", "0{}", "{:_}"])
+def test_a_timestamp_is_whole_seconds_in_decimal_digits(odd: str) -> None:
+    headers = signed(b"{}")
+    headers["webhook-timestamp"] = odd.format(int(headers["webhook-timestamp"]))
+    with pytest.raises(Unverified):
+        webhook.verify([SECRET], headers, b"{}")
+
+
 def test_without_a_valid_secret_nobody_is_verified() -> None:
     with pytest.raises(Unverified):
         webhook.verify([], signed(b"{}"), b"{}")
