@@ -25,6 +25,8 @@ HOP_BY_HOP = ("connection", "keep-alive", "proxy-authenticate", "proxy-authoriza
 FRAMING = ("transfer-encoding", "expect")
 OURS = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
 """Headers that the client library would add on its own account."""
+_FAULT = Problem(500, "INTERNAL", "A fault of ours; it is logged.")
+_UNREADABLE = Problem(400, "MALFORMED", "The request cannot be read.")
 
 
 class Proxy:
@@ -39,7 +41,7 @@ class Proxy:
         if service is None or service not in self._upstreams:
             return _problem(not_found("No service has this path."))
         try:
-            upstream = await self._ask(request, URL(self._upstreams[service] + request.raw_path, encoded=True))
+            upstream = await self._ask(request, URL(self._upstreams[service] + _target(request), encoded=True))
         except (aiohttp.ClientError, OSError):
             return _problem(unavailable())
         async with upstream:
@@ -70,6 +72,11 @@ async def _pass_on(request: web.BaseRequest, upstream: aiohttp.ClientResponse) -
     return answer
 
 
+def _target(request: web.BaseRequest) -> str:
+    """Path and query as they came, also of a target in absolute form (RFC 9112 section 3.2.2)."""
+    return request.raw_path if request.raw_path.startswith("/") else request.rel_url.raw_path_qs
+
+
 def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
     named = {name.strip().lower() for name in headers.get("Connection", "").split(",")}
     dropped = {*HOP_BY_HOP, *FRAMING, *named}
@@ -78,6 +85,27 @@ def _end_to_end(headers: Mapping[str, str]) -> CIMultiDict[str]:
 
 def _problem(problem: Problem) -> web.Response:
     return web.Response(status=problem.status, body=problem.body(), content_type=CONTENT_TYPE, headers=problem.headers)
+
+
+class _Connection(web.RequestHandler):
+    """A caller's. What is no request, and a fault of ours, is answered with a problem, too."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        super().handle_error(request, status, exc, message)  # logs it; raises where an answer has begun
+        answer = _problem(_FAULT if status >= _FAULT.status else _UNREADABLE)
+        answer.force_close()
+        return answer
+
+
+class _Server(web.Server):
+    def __call__(self) -> web.RequestHandler:
+        return _Connection(self, loop=self._loop, **self._kwargs)
 
 
 class _UpstreamGone(aiohttp.ClientError):
@@ -117,7 +145,7 @@ async def serving(port: int, upstreams: Mapping[str, str]) -> AsyncIterator[None
 
 
 def _server(proxy: Proxy) -> web.Server:
-    return web.Server(
+    return _Server(
         proxy.handle,
         access_log=None,
         handler_cancellation=True,  # a stream that its reader left is closed upstream too

@@ -50,13 +50,17 @@ async def upstream() -> AsyncIterator[Upstream]:
 
 
 @pytest_asyncio.fixture
-async def client(upstream: Upstream) -> AsyncIterator[aiohttp.ClientSession]:
+async def port(upstream: Upstream) -> AsyncIterator[int]:
+    """The proxy's."""
     port, nowhere = free_ports(2)
     upstreams = {"gateway": f"http://{LOOPBACK}:{upstream.port}", "ingest": f"http://{LOOPBACK}:{nowhere}"}
-    async with (
-        serving(port, upstreams),
-        aiohttp.ClientSession(f"http://{LOOPBACK}:{port}", auto_decompress=False) as session,
-    ):
+    async with serving(port, upstreams):
+        yield port
+
+
+@pytest_asyncio.fixture
+async def client(port: int) -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession(f"http://{LOOPBACK}:{port}", auto_decompress=False) as session:
         yield session
 
 
@@ -182,6 +186,51 @@ async def test_a_path_without_a_service_is_404(client: aiohttp.ClientSession, up
     async with client.get(path) as got:
         await assert_problem(got, 404, "NOT_FOUND")
     assert upstream.seen == []
+
+
+async def sent(port: int, line: bytes) -> tuple[bytes, bytes]:
+    """A request of this very line. -> (head of the answer, its body)"""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    writer.write(line + b"\r\nHost: desk.example\r\nConnection: close\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    writer.close()
+    return head, body
+
+
+@pytest.mark.parametrize("scheme", [b"http", b"https", b"HTTP"])
+async def test_a_target_in_absolute_form_is_its_path(port: int, upstream: Upstream, scheme: bytes) -> None:
+    head, body = await sent(port, b"GET %b://desk.example:99/v1/me/a%%2Fb?q=%%C3%%A9+x HTTP/1.1" % scheme)
+    assert (head.splitlines()[0], json.loads(body)) == (b"HTTP/1.1 200 OK", {"path": "/v1/me/a%2Fb?q=%C3%A9+x"})
+
+
+def assert_raw_problem(head: bytes, body: bytes, status: int, code: str) -> None:
+    first, *headers = head.lower().splitlines()
+    assert first.split()[1] == str(status).encode() and b"content-type: application/problem+json" in headers
+    assert json.loads(body)["code"] == code
+
+
+@pytest.mark.parametrize("target", [b"http://desk.example", b"http://desk.example/?q=1", b"*", b"//desk.example/v1/me"])
+async def test_a_target_without_a_path_of_ours_is_404(port: int, target: bytes) -> None:
+    assert_raw_problem(*await sent(port, b"OPTIONS %b HTTP/1.1" % target), 404, "NOT_FOUND")
+
+
+@pytest.mark.parametrize(
+    "line", [b"GET http://[::1/v1/me HTTP/1.1", b"GET v1/me HTTP/1.1", b"G\0T / HTTP/1.1", b"hello"]
+)
+async def test_what_is_no_request_is_malformed(port: int, line: bytes) -> None:
+    assert_raw_problem(*await sent(port, line), 400, "MALFORMED")
+
+
+async def test_a_fault_of_the_proxys_own_is_a_problem_that_does_not_show_it(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(path: str) -> str:
+        raise ValueError("inner workings")
+
+    monkeypatch.setattr("relaydesk.proxy.service_for", broken)
+    async with client.get("/v1/me") as got:
+        await assert_problem(got, 500, "INTERNAL")
+        assert b"inner" not in await got.read()
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "POST"])
