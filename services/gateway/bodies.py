@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from shared.contracts.resources import Name, Role
-from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, MemberId, Text
+from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, MemberId, Text, null_if_blank
 
 MAX_SEQ = 10**15
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
@@ -50,14 +50,17 @@ class ReadBody(Body):
     up_to_seq: Seq
 
 
-class ContactBody(Body):
-    """Null clears a field, leaving it out keeps it."""
+ContactValue = Annotated[Name | None, AfterValidator(null_if_blank)]
 
-    first_name: Name | None = None
-    last_name: Name | None = None
-    name: Name | None = None
-    email: Name | None = None
-    country: Name | None = None
+
+class ContactBody(Body):
+    """Null clears a field, and so does a blank text; leaving it out keeps it."""
+
+    first_name: ContactValue = None
+    last_name: ContactValue = None
+    name: ContactValue = None
+    email: ContactValue = None
+    country: ContactValue = None
 
 
 class MemberBody(Body):

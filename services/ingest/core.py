@@ -21,6 +21,9 @@ from shared.contracts.inbound import (
     Sender,
 )
 from shared.contracts.resources import AttachmentKind
+from shared.contracts.shape import null_if_blank
+
+_OPTIONAL = tuple(name for name in Sender.model_fields if name != "id")
 
 Taken = MessageReceived | MessageEdited | MessageDeleted | ContactSeen | ReceiptReceived
 
@@ -116,7 +119,7 @@ def _record(acceptance: Acceptance, index: int, item: Input) -> Taken:
         case ContactInput():
             contact, conversation = _thread(acceptance, item.sender.id)
             common = _common(acceptance, conversation, "contact", _nth(acceptance, index))
-            return ContactSeen(**common, contact_id=contact, sender=item.sender)
+            return ContactSeen(**common, contact_id=contact, sender=_known(item.sender))
         case EditInput():
             contact, conversation = _thread(acceptance, item.contact)
             common = _common(acceptance, conversation, "edit", _nth(acceptance, index))
@@ -134,7 +137,7 @@ def _message(acceptance: Acceptance, item: MessageInput) -> MessageReceived:
     return MessageReceived(
         **_common(acceptance, conversation, "message", item.external_id),
         contact_id=contact,
-        sender=item.sender,
+        sender=_known(item.sender),
         external_id=item.external_id,
         occurred_at=item.occurred_at,
         text=item.text,
@@ -175,6 +178,13 @@ def _attachments(conversation: str, item: MessageInput) -> tuple[InboundAttachme
         )
         for index, file in enumerate(item.attachments)
     )
+
+
+def _known(sender: Sender) -> Sender:
+    """A blank says as little of a contact as null does."""
+    values = {name: getattr(sender, name) for name in _OPTIONAL}
+    blank = {name: None for name, value in values.items() if value != null_if_blank(value)}
+    return sender.model_copy(update=blank) if blank else sender
 
 
 def _thread(acceptance: Acceptance, external_id: str) -> tuple[str, str]:

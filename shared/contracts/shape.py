@@ -17,6 +17,11 @@ MAX_ATTACHMENTS = 10
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 
 
+def null_if_blank(text: str | None) -> str | None:
+    """The text as it is, or null for a blank one: missing values are null, whoever left them out (DESIGN 7)."""
+    return text if text and not text.isspace() else None
+
+
 class Shape(BaseModel):
     """A wire model: unknown fields are an error on the way out, values are never coerced."""
 

@@ -1,6 +1,7 @@
 from dataclasses import replace
 from uuid import uuid4
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ from services.ingest.core import (
     records,
 )
 from shared.contracts import ids, wire
-from shared.contracts.inbound import MessageReceived, ReceiptReceived, Sender
+from shared.contracts.inbound import ContactSeen, MessageReceived, ReceiptReceived, Sender
 from tests.unit.ingest.samples import ACCEPTANCE, WHEN
 
 ADA = Sender(id="ada", first_name="Ada")
@@ -47,6 +48,16 @@ def test_a_message_becomes_a_record_with_derived_ids() -> None:
     assert record.id == ids.inbound_id(record.conversation_id, "message", "m1")
     assert (record.sender, record.text, record.occurred_at) == (ADA, "hello", WHEN)
     assert (record.accepted_at, record.channel_kind, record.bot_kind) == (ACCEPTANCE.accepted_at, "webhook", None)
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t\n\u00a0\u2003"])
+@pytest.mark.parametrize("field", sorted(set(Sender.model_fields) - {"id"}))
+def test_a_blank_says_as_little_of_a_contact_as_null(field: str, blank: str) -> None:
+    named = Sender.model_validate({"id": "ada", "first_name": "Ada", "name": " Ada  L. ", field: blank})
+    for item in (ContactInput(named), replace(HELLO, sender=named)):
+        record = only(item)
+        assert isinstance(record, MessageReceived | ContactSeen)
+        assert record.sender == named.model_copy(update={field: None})
 
 
 def test_the_same_message_in_another_request_is_the_same_record() -> None:
