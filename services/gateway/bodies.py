@@ -4,12 +4,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from shared.contracts.resources import Name, Role
-from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, MemberId, Text, null_if_blank
+from shared.contracts.resources import MAX_NAME, Role
+from shared.contracts.shape import MAX_ATTACHMENTS, MAX_TEXT, Filled, Written, null_if_blank
 
 MAX_SEQ = 10**15
 Seq = Annotated[int, Field(ge=0, le=MAX_SEQ)]
-Ident = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Ident = Annotated[Written, StringConstraints(min_length=1, max_length=255)]
 
 
 class Body(BaseModel):
@@ -25,7 +25,7 @@ class AttachmentBody(Body):
 
 
 class ReplyBody(Body):
-    text: Text | None = None
+    text: Annotated[Written, StringConstraints(max_length=MAX_TEXT)] | None = None
     attachments: Annotated[list[AttachmentBody], Field(max_length=MAX_ATTACHMENTS)] = []
     snippet_id: Ident | None = None
     last_seen_seq: Seq | None = None
@@ -34,11 +34,11 @@ class ReplyBody(Body):
 
 
 class NoteBody(Body):
-    text: Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"\S")]
+    text: Annotated[Filled, StringConstraints(max_length=MAX_TEXT)]
 
 
 class AssignmentBody(Body):
-    assignee: MemberId | None
+    assignee: Ident | None
     expected_version: Seq | None = None
 
 
@@ -50,7 +50,8 @@ class ReadBody(Body):
     up_to_seq: Seq
 
 
-ContactValue = Annotated[Name | None, AfterValidator(null_if_blank)]
+Short = Annotated[Written, StringConstraints(max_length=MAX_NAME)]
+ContactValue = Annotated[Short | None, AfterValidator(null_if_blank)]
 
 
 class ContactBody(Body):
@@ -65,5 +66,5 @@ class ContactBody(Body):
 
 class MemberBody(Body):
     role: Role | None = None
-    name: Annotated[Name, StringConstraints(pattern=r"\S")] | None = None
+    name: Annotated[Filled, StringConstraints(max_length=MAX_NAME)] | None = None
     active: bool | None = None

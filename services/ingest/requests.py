@@ -5,9 +5,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
+from shared.contracts.shape import Written
+
 SettingName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
 Number = Annotated[int | float, Field(ge=-(2**53), le=2**53, allow_inf_nan=False)]
-SettingText = Annotated[str, StringConstraints(max_length=8192, pattern=r"^[^\x00]*$")]
+SettingText = Annotated[Written, StringConstraints(max_length=8192)]
 SettingValue = bool | Number | SettingText | None
 Settings = Annotated[dict[SettingName, SettingValue], Field(max_length=64)]
 OBJECTS = frozenset({"capabilities"})
@@ -23,10 +25,8 @@ def _flat(settings: dict[str, Any]) -> dict[str, Any]:
 ChannelSettings = Annotated[
     dict[SettingName, SettingValue | dict[str, Any]], Field(max_length=64), AfterValidator(_flat)
 ]
-ChannelName = Annotated[
-    str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True, pattern=r"^[^\x00]*$")
-]
-KindName = Annotated[str, StringConstraints(min_length=1, max_length=64)]
+ChannelName = Annotated[Written, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
+KindName = Annotated[Written, StringConstraints(min_length=1, max_length=64)]
 
 
 class _Body(BaseModel):

@@ -4,13 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from shared.contracts.shape import Written
+
 MAX_DESCRIPTION = 1_000
 
-Name = Annotated[str, StringConstraints(max_length=1_000)]
-Description = Annotated[str, StringConstraints(max_length=MAX_DESCRIPTION)]
+Name = Annotated[Written, StringConstraints(max_length=1_000)]
+Description = Annotated[Written, StringConstraints(max_length=MAX_DESCRIPTION)]
 
 
-ContentType = Annotated[str, StringConstraints(max_length=255)]
+ContentType = Annotated[Written, StringConstraints(max_length=255)]
 Size = Annotated[int, Field(ge=1, le=10**15)]
 
 
@@ -32,7 +34,7 @@ class MediaBody(Body):
     content_type: ContentType
     size: Size
     filename: Name | None = None
-    conversation_id: Annotated[str, StringConstraints(min_length=1, max_length=255)]
+    conversation_id: Annotated[Written, StringConstraints(min_length=1, max_length=255)]
 
 
 class FileChanges(Body):

@@ -17,7 +17,9 @@ MediaState = Literal["uploading", "processing", "ready", "rejected"]
 Presence = Literal["online", "away", "offline"]
 ErasureReason = Literal["request", "retention"]
 """Somebody asked for it, or the conversation was idle for longer than the installation keeps them."""
-Name = Annotated[str, StringConstraints(max_length=200)]
+MAX_NAME = 200
+MAX_FALLBACK = 1_000
+Name = Annotated[str, StringConstraints(max_length=MAX_NAME)]
 
 
 class Identity(Shape):
@@ -108,7 +110,7 @@ class Member(Shape):
 
 
 class SnippetFallback(Shape):
-    fallback: Annotated[str, StringConstraints(max_length=1_000)]
+    fallback: Annotated[str, StringConstraints(max_length=MAX_FALLBACK)]
 
 
 class Snippet(Shape):

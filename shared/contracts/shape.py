@@ -16,6 +16,11 @@ MAX_TEXT = 16_384
 MAX_ATTACHMENTS = 10
 Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 
+Written = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
+"""What we take from outside: no NUL, which no store or channel takes. Records are read as they were written."""
+Filled = Annotated[str, StringConstraints(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
+"""The same, and not blank."""
+
 
 def null_if_blank(text: str | None) -> str | None:
     """The text as it is, or null for a blank one: missing values are null, whoever left them out (DESIGN 7)."""

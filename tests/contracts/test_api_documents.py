@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -61,6 +62,33 @@ def test_problems_are_codes_that_are() -> None:
         for status, codes in problems_of(route, takes_body=True, takes_parameters=True).items():
             assert all(ERRORS[code].status == status for code in codes)
         assert set(ANSWERS[f"{route.method} {route.path}"].problems.split()) <= set(ERRORS)
+
+
+def test_no_text_that_a_member_may_send_takes_a_nul(document: dict[str, Any]) -> None:
+    texts = list(_texts_taken(document))
+    assert len(texts) > 30
+    assert [place for place, pattern in texts if pattern is None or re.search(pattern, "a\0b")] == []
+
+
+def _texts_taken(document: dict[str, Any]) -> Iterator[tuple[str, str | None]]:
+    for route in ROUTES:
+        operation = document["paths"][route.path][route.method.lower()]
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body and route.roles is not None:
+            yield from _texts(document, body["schema"], f"{route.method} {route.path}")
+
+
+def _texts(document: dict[str, Any], schema: dict[str, Any], place: str) -> Iterator[tuple[str, str | None]]:
+    """(place, pattern) of every string within that is not one of a few."""
+    if "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    if schema.get("type") == "string" and not {"enum", "const"} & set(schema):
+        yield place, schema.get("pattern")
+    for name, part in (schema.get("properties", {}) | schema.get("patternProperties", {})).items():
+        yield from _texts(document, part, f"{place} {name}")
+    for part in [*schema.get("anyOf", ()), *schema.get("oneOf", ()), schema.get("items")]:
+        if part:
+            yield from _texts(document, part, place)
 
 
 def test_asyncapi_has_every_topic_and_every_record() -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from services.dispatch.core.bot import Answer, Answered, Broken
-from shared.contracts.shape import MAX_TEXT
+from shared.contracts.shape import MAX_TEXT, Written
 from shared.runtime.outbound_http import Answer as HttpAnswer
 
 MAX_REPLIES = 20
@@ -14,7 +14,7 @@ _WORTH_ANOTHER_TRY = frozenset({408, 425, 429})
 
 class _Said(BaseModel):
     model_config = ConfigDict(strict=True)
-    text: Annotated[str, StringConstraints(min_length=1, max_length=MAX_TEXT)]
+    text: Annotated[Written, StringConstraints(min_length=1, max_length=MAX_TEXT)]
 
 
 class _Body(BaseModel):

@@ -96,10 +96,12 @@ async def test_a_stale_view_is_caught_and_names_what_was_missed(agent: Api, othe
         ("messages", {"text": "x", "last_seen_seq": 2**63}),
         ("messages", {"text": "x", "force": "yes"}),
         ("messages", {"text": "x", "unknown": 1}),
+        ("messages", {"text": "a\0b"}),
         ("messages", []),
         ("notes", {}),
         ("notes", {"text": " "}),
         ("notes", {"text": "x" * 16_385}),
+        ("notes", {"text": "a\0b"}),
         ("assignment", {}),
         ("assignment", {"assignee": ""}),
         ("assignment", {"assignee": "x" * 256}),
@@ -126,7 +128,7 @@ async def test_a_body_that_is_no_json_is_malformed(agent: Api, conversation: str
 
 
 async def test_odd_text_arrives_as_it_was_written(agent: Api, conversation: str) -> None:
-    text = "nul \x00, bidi \u202e, emoji 👩‍👩‍👧, $where {'$gt': ''}, \"quotes\""
+    text = "bell \x07, bidi \u202e, emoji 👩‍👩‍👧, $where {'$gt': ''}, \"quotes\""
     answer = await agent.reply(conversation, text)
     assert (answer.status, answer.body["text"]) == (201, text)
     thread = (await agent.ok("GET", f"/v1/conversations/{conversation}/messages"))["items"]

@@ -58,6 +58,7 @@ def test_a_bot_may_have_nothing_to_say(body: object) -> None:
         {"replies": [{}]},
         {"replies": [{"text": ""}]},
         {"replies": [{"text": None}]},
+        {"replies": [{"text": "a"}, {"text": "b\0"}]},
         {"replies": [{"text": "x" * 16_385}]},
         {"replies": [{"text": "x"}] * 1000},
         {"replies": [], "handoff": "yes"},

@@ -59,6 +59,19 @@ def test_more_rows_than_a_workspace_holds_are_refused_without_being_kept() -> No
     assert faults(content) == [(MOST + 2, "", "LIMIT_REACHED")]
 
 
+@pytest.mark.parametrize(
+    ("row", "field"),
+    [
+        (b"a\0,hello,,", "name"),
+        (b"a,hel\0lo,,", "message"),
+        (b"a,hello,t\0,", "theme"),
+        (b"a,hello,,fallback:\0", "missing"),
+    ],
+)
+def test_a_nul_is_a_fault(row: bytes, field: str) -> None:
+    assert {(fault.line, fault.field, fault.code) for fault in read(HEADER + row).faults} == {(2, field, "INVALID")}
+
+
 def test_faults_are_counted_out_at_a_hundred() -> None:
     assert len(read(HEADER + b",x,,\n" * 500).faults) == MOST_FAULTS
 
