@@ -18,8 +18,8 @@ Text = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
 
 Written = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 """What we take from outside: no NUL, which no store or channel takes. Records are read as they were written."""
-Filled = Annotated[str, StringConstraints(pattern=r"^[^\x00]*[^\s\x00][^\x00]*$")]
-"""The same, and not blank."""
+Filled = Annotated[str, StringConstraints(pattern=r"^[^\x00]*[^\s\x00\x1c-\x1f][^\x00]*$")]
+"""The same, and not blank: neither white space alone nor what Python strips beside it (U+001C to U+001F)."""
 
 
 def null_if_blank(text: str | None) -> str | None:

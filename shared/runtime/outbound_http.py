@@ -13,8 +13,6 @@ from functools import partial
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http_parser import RawResponseMessage
-from aiohttp.streams import StreamReader
 
 from shared.runtime.outbound_url import OutboundPolicy, UrlNotAllowed
 from shared.runtime.traced_requests import called, calling
@@ -28,7 +26,6 @@ KEEPALIVE_S = 4.0
 """Shorter than what servers usually keep idle connections for (5 s), so that a request seldom meets a closing one."""
 
 CHUNK = 16 * 1024
-_BODILESS = frozenset({204, 304})
 _BODILESS_HEAD = re.compile(rb"HTTP/1\.\d (?:204|304)\b.*?\r\n\r\n", re.DOTALL)
 _BROKEN = (aiohttp.ClientError, OSError, ValueError)  # OSError: TimeoutError too; ValueError: what no URL can be
 
@@ -168,17 +165,16 @@ class _GatedRequest(aiohttp.ClientRequest):
 
 
 class _BodilessEnds(ResponseHandler):
-    """An answer that can have no body (RFC 9112 section 6.3) ends its connection: the body that some servers send with
-    it nevertheless is no answer to the next request. aiohttp would take it for one, and the whole answer for broken."""
+    """What comes behind the head of an answer that can have no body (RFC 9112 section 6.3) is dropped, and the
+    connection is not used again. aiohttp would take it for the next answer, and this one for broken; what comes later,
+    while nothing is asked, makes aiohttp close the connection by itself."""
 
     def data_received(self, data: bytes) -> None:
         head = _BODILESS_HEAD.match(data)
-        super().data_received(head[0] if head else data)
-
-    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
-        if data[0].code in _BODILESS:
+        if head and head.end() < len(data):
             self.force_close()
-        super().feed_data(data, size)
+            data = head[0]
+        super().data_received(data)
 
 
 async def _read(response: aiohttp.ClientResponse, limit: int, until: float) -> tuple[bytes, bool]:

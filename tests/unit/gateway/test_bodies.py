@@ -31,7 +31,7 @@ def test_a_text_with_a_nul_is_refused(model: type[Body], field: str) -> None:
         assert model.model_validate({field: text}).model_dump()[field] == text
 
 
-@pytest.mark.parametrize("text", ["", " ", "\n\u2003\t"])
+@pytest.mark.parametrize("text", ["", " ", "\n\u2003\t", "\x1c", " \x1f "])
 def test_a_note_says_something(text: str) -> None:
     with pytest.raises(ValidationError):
         NoteBody(text=text)
