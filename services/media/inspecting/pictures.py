@@ -8,7 +8,7 @@ from typing import BinaryIO
 import av
 from av.video.frame import VideoFrame
 
-from services.media.inspecting import thumbnails
+from services.media.inspecting import animated_webp, thumbnails
 from services.media.inspecting.refusal import Refusal
 from shared.contracts.media_types import MediaType
 
@@ -22,7 +22,7 @@ OPTIONS = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
 def check(file: BinaryIO, known: MediaType, thumb: BinaryIO | None = None) -> None:
     """Refusal UNREADABLE or TOO_COMPLEX. A small one of its first frame goes to `thumb`."""
     try:
-        count = _looked_at(_decoded(file, known), thumb)
+        count = _looked_at(_frames(file, known), thumb)
     except MemoryError:
         raise Refusal("TOO_COMPLEX", "more memory than allowed") from None
     except (av.FFmpegError, IndexError, ValueError) as error:
@@ -39,6 +39,14 @@ def _looked_at(frames: Iterator[VideoFrame], thumb: BinaryIO | None) -> int:
             thumbnails.write(frame, thumb)
         count += 1
     return count
+
+
+def _frames(file: BinaryIO, known: MediaType) -> Iterator[VideoFrame]:
+    canvas = animated_webp.canvas_of(file) if known.name == "image/webp" else None
+    if canvas is None:
+        return _decoded(file, known)
+    _check_size(canvas.width * canvas.height)
+    return animated_webp.frames(file, canvas, OPTIONS)
 
 
 def _decoded(file: BinaryIO, known: MediaType) -> Iterator[VideoFrame]:

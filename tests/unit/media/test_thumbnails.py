@@ -13,6 +13,7 @@ from av.video.stream import VideoStream
 
 from services.media.inspecting import pictures
 from shared.contracts.media_types import MEDIA_TYPES
+from tests.unit.media import webp
 from tests.unit.media.files import GIF, png
 
 ORIENTED = {1: (200, 100), 3: (200, 100), 6: (100, 200), 8: (100, 200)}
@@ -97,7 +98,13 @@ def test_of_a_large_picture_it_stays_small() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "content_type"), [(png(290), "image/png"), (jpeg(900, 600, 6), "image/jpeg"), (GIF, "image/gif")]
+    ("content", "content_type"),
+    [
+        (png(290), "image/png"),
+        (jpeg(900, 600, 6), "image/jpeg"),
+        (GIF, "image/gif"),
+        (webp.animation(webp.frame(webp.picture(webp.still())), width=900, height=600), "image/webp"),
+    ],
 )
 def test_the_confined_program_writes_it_into_the_open_file(tmp_path: Path, content: bytes, content_type: str) -> None:
     source, thumb = (open(f"{tmp_path}/{name}", "w+b") for name in ("source", "thumb"))  # noqa: SIM115
