@@ -8,7 +8,6 @@ from services.ingest.deliveries import DispatchDeliveries
 from services.ingest.handlers import Doorkeeper, Intake
 from services.ingest.http import channel_routes, inbound_routes
 from services.ingest.keys import ChannelKeys
-from services.ingest.limits import TokenBuckets
 from services.ingest.lookup import ChannelLookup
 from services.ingest.registry import ChannelNews, Registry
 from services.ingest.resealing import Resealing
@@ -21,6 +20,7 @@ from shared.runtime.component import ASGIApp, Component, Service
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
 from shared.runtime.incarnations import Incarnations
+from shared.runtime.limits import TokenBuckets
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics

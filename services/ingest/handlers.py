@@ -7,13 +7,13 @@ from uuid import UUID
 from services.ingest.channels import KINDS
 from services.ingest.channels.kind import Refused, Unverified
 from services.ingest.core import Acceptance, Taken, records
-from services.ingest.limits import TokenBuckets
 from services.ingest.lookup import ChannelLookup, OpenChannel
 from shared.contracts import wire
 from shared.contracts.ids import document_key
 from shared.contracts.times import to_timestamp
 from shared.contracts.topics import CHANNEL_INBOUND
 from shared.runtime.clock import Clock
+from shared.runtime.limits import TokenBuckets
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem, not_found
 from shared.runtime.producer import Publisher

@@ -5,11 +5,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.ingest.handlers import Doorkeeper, Intake
-from services.ingest.limits import TokenBuckets
 from services.ingest.lookup import ChannelLookup
 from shared.contracts import wire
 from shared.contracts.inbound import MessageReceived
 from shared.runtime.faults import Transient
+from shared.runtime.limits import TokenBuckets
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem
 from shared.testing.kafka_twin import TwinBroker, TwinProducer

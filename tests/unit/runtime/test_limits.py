@@ -1,5 +1,5 @@
-from services.ingest.limits import TokenBuckets
 from shared.runtime.clock import SystemClock
+from shared.runtime.limits import TokenBuckets
 
 
 class StandingClock(SystemClock):
