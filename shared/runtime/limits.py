@@ -1,36 +1,48 @@
-"""Rate limits in this process's memory: a token bucket per name. With n replicas the whole rate is n times as high."""
+"""Rate limits in this process's memory: tokens by name. With n replicas the whole rate is n times as high."""
+
+from collections.abc import Hashable
+from operator import itemgetter
 
 from shared.runtime.clock import Clock
 
-_FULL_AGAIN_SWEEP = 10_000
+MAX_KEPT = 10_000
+JITTER_S = 1e-6
+"""What sums of floating-point seconds may be off by: less than that is no reason to refuse."""
 
 
 class TokenBuckets:
-    """`rate` tokens a second, at most `burst` at once; a rate of 0 means no limit."""
+    """`rate` tokens a second, at most `burst` at once; a rate of 0 means no limit.
+
+    A bucket is the moment at which it is full again (the generic cell rate algorithm, ITU-T I.371). When there are more
+    than `MAX_KEPT`, who is full again is forgotten, and where that is not enough, who would be so first.
+    """
 
     def __init__(self, rate: float, burst: float, clock: Clock) -> None:
-        self._rate = rate
+        self._token_s = 1 / rate if rate else 0.0
         self._burst = burst
+        self._burst_s = burst * self._token_s
         self._clock = clock
-        self._buckets: dict[str, tuple[float, float]] = {}
+        self._full_at: dict[Hashable, float] = {}
 
-    def take(self, name: str, tokens: float) -> float:
+    def take(self, name: Hashable, tokens: float) -> float:
         """0 where they were taken, else the seconds to wait; more than `burst` at once is taken from a full bucket."""
-        if not self._rate:
+        if not self._token_s:
             return 0.0
         now = self._clock.monotonic()
-        level = self._level(name, now)
-        missing = min(tokens, self._burst) - level
-        if missing > 0:
-            return missing / self._rate
-        self._buckets[name] = (level - tokens, now)
-        if len(self._buckets) > _FULL_AGAIN_SWEEP:
-            self._forget_full(now)
+        full_at = self._full_at.get(name, now)
+        if full_at < now:
+            full_at = now
+        asked = tokens if tokens < self._burst else self._burst
+        wait = full_at - now + asked * self._token_s - self._burst_s
+        if wait > JITTER_S:
+            return wait
+        self._full_at[name] = full_at + tokens * self._token_s
+        if len(self._full_at) > MAX_KEPT:
+            self._forget(now)
         return 0.0
 
-    def _level(self, name: str, now: float) -> float:
-        level, then = self._buckets.get(name, (self._burst, now))
-        return min(self._burst, level + (now - then) * self._rate)
-
-    def _forget_full(self, now: float) -> None:
-        self._buckets = {name: kept for name, kept in self._buckets.items() if self._level(name, now) < self._burst}
+    def _forget(self, now: float) -> None:
+        """Half of the table at least, so that it is rare."""
+        emptier = [(full_at, name) for name, full_at in self._full_at.items() if full_at > now]
+        emptier.sort(key=itemgetter(0), reverse=True)
+        self._full_at = {name: full_at for full_at, name in emptier[: MAX_KEPT // 2]}
