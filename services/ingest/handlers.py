@@ -1,6 +1,5 @@
 """A channel's request -> records on `channel.inbound`: verify, parse, decide, publish. Knows no server and no store."""
 
-import math
 from collections.abc import Mapping
 from uuid import UUID
 
@@ -15,7 +14,7 @@ from shared.contracts.topics import CHANNEL_INBOUND
 from shared.runtime.clock import Clock
 from shared.runtime.limits import TokenBuckets
 from shared.runtime.metrics import Metrics
-from shared.runtime.problems import Problem, not_found
+from shared.runtime.problems import Problem, not_found, too_many_requests
 from shared.runtime.producer import Publisher
 from shared.runtime.records import Outgoing
 
@@ -46,8 +45,7 @@ class Doorkeeper:
     def admit(self, channel: OpenChannel, events: int) -> None:
         wait = self._limits.take(channel.record.id, max(1, events))
         if wait:
-            headers = {"Retry-After": str(math.ceil(wait))}
-            raise Problem(429, "TOO_MANY_REQUESTS", "This channel sends more than its rate.", headers=headers)
+            raise too_many_requests("This channel sends more than its rate.", wait)
 
 
 class Intake:

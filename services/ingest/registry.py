@@ -18,7 +18,7 @@ from shared.contracts.outbound import ChannelRecord, SealedSecret
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock
 from shared.runtime.engine_errors import is_away
-from shared.runtime.problems import Problem, not_found
+from shared.runtime.problems import Problem, not_found, too_many_requests
 from shared.runtime.records import Outgoing
 
 CHANGE_TRIES = 5
@@ -187,4 +187,4 @@ def _problem(fault: ChannelFault) -> Problem:
 def _too_soon(exhausted: SecretsExhausted, now: datetime) -> Problem:
     wait = max(1, int((exhausted.until - now.astimezone(UTC)).total_seconds()))
     detail = f"The last {channel_rules.MAX_SECRETS} secrets are still valid; rotate again when the oldest has ended."
-    return Problem(429, "TOO_MANY_REQUESTS", detail, headers={"Retry-After": str(wait)})
+    return too_many_requests(detail, wait)

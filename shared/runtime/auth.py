@@ -48,7 +48,8 @@ class Principal:
 
 class MemberDirectory(Protocol):
     async def effective(self, principal: Principal) -> Principal:
-        """With the role that counts now. Problem 403 `DEACTIVATED`, 503 where the gateway does not answer."""
+        """With the role that counts now. Problem 403 `DEACTIVATED`; 503 or 429 where the gateway is asked and does not
+        say."""
 
 
 class Verifier:

@@ -6,6 +6,7 @@ everywhere within the 5 s of DESIGN 7.
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import aiohttp
@@ -16,6 +17,7 @@ from shared.contracts.resources import Role
 from shared.runtime.auth import Principal
 from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.problems import Problem, unauthenticated, unavailable
+from shared.runtime.service_client import asked_too_often
 from shared.runtime.tasks import ended
 
 KEEP_S = 3.0
@@ -42,7 +44,7 @@ class _Kept:
 
 
 class RemoteMembers:
-    """Component and MemberDirectory. One question at a time per member; the gateway away is a 503."""
+    """Component and MemberDirectory. One question at a time per member; the gateway away is a 503, its 429 goes on."""
 
     def __init__(self, gateway_url: str, clock: Clock | None = None) -> None:
         self._url = f"{gateway_url.rstrip('/')}/v1/me"
@@ -79,20 +81,20 @@ class RemoteMembers:
     async def _ask(self, principal: Principal) -> _Me | Problem:
         asked_at = self._clock.monotonic()
         try:
-            status, body = await self._get(principal.token)
+            status, body, headers = await self._get(principal.token)
         except (aiohttp.ClientError, TimeoutError):
             return unavailable("The gateway, which knows the members, does not answer.")
-        outcome = _read(status, body)
+        outcome = asked_too_often("gateway", headers) if status == 429 else _read(status, body)
         if isinstance(outcome, _Me) or outcome.code == "DEACTIVATED":
             self._keep((principal.workspace, principal.member_id), _Kept(asked_at + KEEP_S, outcome))
         return outcome
 
-    async def _get(self, token: str) -> tuple[int, bytes]:
+    async def _get(self, token: str) -> tuple[int, bytes, Mapping[str, str]]:
         assert self._session is not None, "not started"
         async with self._session.get(
             self._url, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
         ) as answer:
-            return answer.status, await answer.content.read(MAX_ANSWER_BYTES)
+            return answer.status, await answer.content.read(MAX_ANSWER_BYTES), answer.headers
 
     def _keep(self, member: Member, kept: _Kept) -> None:
         self._kept[member] = kept

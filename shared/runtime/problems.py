@@ -1,5 +1,6 @@
 """Errors as a client meets them: RFC 9457 `application/problem+json` with a stable `code`. Knows no framework."""
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -47,6 +48,11 @@ def unavailable(detail: str = UNKNOWN_RESULT) -> Problem:
 
 def unauthenticated(detail: str) -> Problem:
     return Problem(401, "UNAUTHENTICATED", detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+def too_many_requests(detail: str, wait_s: float) -> Problem:
+    """429. `wait_s` > 0: another try before that is refused, too."""
+    return Problem(429, "TOO_MANY_REQUESTS", detail, headers={"Retry-After": str(math.ceil(wait_s))})
 
 
 def not_found(detail: str = "There is no such thing here.") -> Problem:

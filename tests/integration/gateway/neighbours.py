@@ -8,7 +8,9 @@ from tests.integration.double import Double
 
 
 class Neighbours(Double):
-    """`async with`: listens on a free port; `away` answers 500. `media`: what it answers, by id; others are 404."""
+    """`async with`: listens on a free port; `away` answers 500, `busy` (snippets) 429. `media`: what it answers, by id;
+    others are 404.
+    """
 
     def __init__(self) -> None:
         super().__init__(
@@ -18,7 +20,7 @@ class Neighbours(Double):
             ]
         )
         self.rendered = 0
-        self.away = False
+        self.away = self.busy = False
         self.media: dict[str, dict[str, Any]] = {}
         self.asked: list[str] = []
 
@@ -27,6 +29,8 @@ class Neighbours(Double):
         assert len((await request.json())["contact_id"]) == 36
         if self.away:
             return web.json_response({"code": "INTERNAL"}, status=500)
+        if self.busy:
+            return web.json_response({"code": "TOO_MANY_REQUESTS"}, status=429, headers={"Retry-After": "2"})
         self.rendered += 1
         match request.match_info["snippet_id"]:
             case "greeting":

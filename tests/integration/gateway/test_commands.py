@@ -159,6 +159,19 @@ async def test_a_snippet_that_cannot_be_rendered_sends_nothing(
     assert await installation.db["commands"].count_documents({"workspace": workspace}) == 0
 
 
+async def test_a_reply_that_another_service_has_no_time_for_is_sent_by_the_next_try_with_its_key(
+    agent: Api, conversation: str, neighbours: Neighbours
+) -> None:
+    path, key = f"/v1/conversations/{conversation}/messages", {"Idempotency-Key": "busy"}
+    neighbours.busy = True
+    try:
+        refused = await agent.call("POST", path, {"snippet_id": "greeting"}, key)
+    finally:
+        neighbours.busy = False
+    assert (refused.status, refused.body["code"], refused.headers["retry-after"]) == (429, "TOO_MANY_REQUESTS", "2")
+    assert (await agent.call("POST", path, {"snippet_id": "greeting"}, key)).status == 201
+
+
 async def test_a_contact_is_not_changed_to_nothing(agent: Api, conversation: str) -> None:
     contact = (await agent.ok("GET", f"/v1/conversations/{conversation}"))["contact"]
     for body in ({}, {"version": 3}, {"email": "x" * 201}, {"name": 7}):

@@ -20,6 +20,7 @@ ANN = Principal("acme", "m-1", "agent", "Ann", NOW, "her-token")
 @dataclass
 class Gateway:
     status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
     content: object = field(default_factory=lambda: {"id": "m-1", "role": "manager", "name": "Ann B.", "active": True})
     questions: list[str] = field(default_factory=list)
     hold: asyncio.Event | None = None
@@ -28,7 +29,7 @@ class Gateway:
         self.questions.append(request.headers["Authorization"])
         if self.hold is not None:
             await self.hold.wait()
-        return web.Response(status=self.status, body=orjson.dumps(self.content))
+        return web.Response(status=self.status, body=orjson.dumps(self.content), headers=self.headers)
 
 
 @dataclass
@@ -108,6 +109,14 @@ async def test_members_of_the_same_name_in_two_workspaces_are_two(scene: Scene) 
 async def test_a_gateway_in_trouble_is_a_503_and_not_remembered(scene: Scene, status: int) -> None:
     scene.gateway.status = status
     assert (await refused(scene.members)).status == 503
+    scene.gateway.status = 200
+    assert (await scene.members.effective(ANN)).role == "manager"
+
+
+async def test_whom_the_gateway_lets_wait_is_told_so_and_nothing_is_remembered(scene: Scene) -> None:
+    scene.gateway.status, scene.gateway.headers = 429, {"Retry-After": "3"}
+    problem = await refused(scene.members)
+    assert (problem.status, problem.code, problem.headers) == (429, "TOO_MANY_REQUESTS", {"Retry-After": "3"})
     scene.gateway.status = 200
     assert (await scene.members.effective(ANN)).role == "manager"
 
