@@ -32,6 +32,7 @@ from shared.runtime.component import ASGIApp, Component, Service
 from shared.runtime.consumer import GroupConsumer
 from shared.runtime.health import Health
 from shared.runtime.http import Access
+from shared.runtime.limits import CallerLimits
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -214,5 +215,6 @@ class Parts:
     def _http(self) -> ASGIApp:
         self._token_keys = KeySource(self.settings)
         self._members = RemoteMembers(self.settings.gateway_url)
-        access = Access(Verifier(self.settings, self._token_keys), self._members)
+        limits = CallerLimits(self.settings, self.clock)
+        access = Access(Verifier(self.settings, self._token_keys), self._members, limits)
         return build_api(self._deliveries, self._interventions, access, self.metrics, self._messaging.tracing)

@@ -41,6 +41,7 @@ from shared.runtime.component import Component, Service
 from shared.runtime.consumer import GroupConsumer, GroupOptions
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
+from shared.runtime.limits import CallerLimits
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Mongo
@@ -140,7 +141,8 @@ class _Parts:
 
     def http(self) -> FastAPI:
         settings = self._settings
-        app = api(NAME, Access(Verifier(settings, self._keys), self._directory), self._metrics, self._tracing)
+        access = Access(Verifier(settings, self._keys), self._directory, CallerLimits(settings, self._clock))
+        app = api(NAME, access, self._metrics, self._tracing)
         gateway = self._gateway()
         for kind in (ConversationRoutes, CommandRoutes, ContactRoutes, MarkRoutes, MemberRoutes, StreamRoutes):
             kind(gateway).add(app)

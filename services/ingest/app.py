@@ -20,7 +20,7 @@ from shared.runtime.component import ASGIApp, Component, Service
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
 from shared.runtime.incarnations import Incarnations
-from shared.runtime.limits import TokenBuckets
+from shared.runtime.limits import CallerLimits, TokenBuckets
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -102,7 +102,8 @@ class _Parts:
         )
 
     def http(self) -> ASGIApp:
-        access = Access(Verifier(self._settings, self._token_keys), self._members)
+        limits = CallerLimits(self._settings, self._clock)
+        access = Access(Verifier(self._settings, self._token_keys), self._members, limits)
         app = api(NAME, access, self._metrics, self._tracing)
         doorkeeper = self._doorkeeper()
         inbound_routes(app, doorkeeper, self._intake(doorkeeper))

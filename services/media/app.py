@@ -18,6 +18,7 @@ from shared.runtime.clock import SystemClock
 from shared.runtime.component import Component, Service
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
+from shared.runtime.limits import CallerLimits
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -60,7 +61,7 @@ def build(settings: MediaSettings) -> Service:
     sweeper = Sweeper(store, objects, keeper, erasing, clock, metrics)
     handler = MediaJobs(store, uploads, fetches, erasing, clock)
     jobs = messaging.group(NAME, [topics.MEDIA_JOBS], handler, producer)
-    app = api(NAME, Access(Verifier(settings, keys), members), metrics, tracing)
+    app = api(NAME, Access(Verifier(settings, keys), members, CallerLimits(settings, clock)), metrics, tracing)
     gateway = ServiceClient(settings.gateway_url, "gateway")
     MediaRoutes(store, Uploading(store, objects, clock, gateway, erasing), objects, clock).add(app)
     health.ready_when_reachable("kafka", messaging)

@@ -13,6 +13,7 @@ from shared.runtime.clock import SystemClock
 from shared.runtime.component import Service
 from shared.runtime.health import Health
 from shared.runtime.http import Access, api
+from shared.runtime.limits import CallerLimits
 from shared.runtime.members import RemoteMembers
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
@@ -36,7 +37,7 @@ def build(settings: SnippetsSettings) -> Service:
     outbox = Outbox(mongo.db, producer, [SNIPPETS], metrics)
     store, contacts = SnippetStore(mongo, outbox), ContactCopy(mongo)
     copying = messaging.group(NAME, [topics.CONTACTS], contacts, producer)
-    app = api(NAME, Access(Verifier(settings, keys), members), metrics, tracing)
+    app = api(NAME, Access(Verifier(settings, keys), members, CallerLimits(settings, clock)), metrics, tracing)
     FileRoutes(store, Importer(store), clock).add(app)  # before the paths that end in an id
     SnippetRoutes(store, Shelves(store.revision, store.contents), contacts, clock, metrics).add(app)
     health.ready_when_reachable("kafka", messaging)

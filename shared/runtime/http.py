@@ -17,6 +17,7 @@ from shared.contracts.routes import Route, find
 from shared.runtime.auth import MemberDirectory, Principal, Verifier, bearer, require_role
 from shared.runtime.http_boundary import Boundary, Direct, DirectHandler, answer
 from shared.runtime.json_body import limited_body, parse_json
+from shared.runtime.limits import CallerLimits
 from shared.runtime.metrics import Metrics
 from shared.runtime.openapi import describe
 from shared.runtime.problems import Problem, not_found, unavailable
@@ -36,17 +37,19 @@ Handle = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class Access:
-    """How callers are known: tokens by the verifier, current roles by the directory."""
+    """How callers are known: tokens by the verifier, current roles by the directory; and how often each may ask."""
 
-    def __init__(self, verifier: Verifier, members: MemberDirectory) -> None:
+    def __init__(self, verifier: Verifier, members: MemberDirectory, limits: CallerLimits) -> None:
         self._verifier = verifier
         self._members = members
+        self._limits = limits
 
     async def principal(self, request: Request, route: Route) -> Principal:
-        """The caller of a route with roles. Problem 401, 403 or 503."""
+        """The caller of a route with roles. Problem 401, 403, 429 or 503."""
         assert route.roles is not None
-        token = bearer(request.headers.get("authorization"))
-        principal = await self._members.effective(self._verifier.verify(token))
+        verified = self._verifier.verify(bearer(request.headers.get("authorization")))
+        self._limits.admit(verified)
+        principal = await self._members.effective(verified)
         require_role(principal, route.roles)
         return principal
 

@@ -3,7 +3,10 @@
 from collections.abc import Hashable
 from operator import itemgetter
 
-from shared.runtime.clock import Clock
+from shared.runtime.auth import Principal
+from shared.runtime.clock import Clock, SystemClock
+from shared.runtime.problems import too_many_requests
+from shared.runtime.settings import AuthSettings
 
 MAX_KEPT = 10_000
 JITTER_S = 1e-6
@@ -46,3 +49,22 @@ class TokenBuckets:
         emptier = [(full_at, name) for name, full_at in self._full_at.items() if full_at > now]
         emptier.sort(key=itemgetter(0), reverse=True)
         self._full_at = {name: full_at for full_at, name in emptier[: MAX_KEPT // 2]}
+
+
+class CallerLimits:
+    """How often one member, and all members of a workspace together, may ask this replica.
+
+    What a member's own limit refuses takes nothing from the workspace: one who insists leaves the others theirs.
+    """
+
+    def __init__(self, settings: AuthSettings, clock: Clock | None = None) -> None:
+        clock = clock or SystemClock()
+        self._members = TokenBuckets(settings.member_rate, settings.member_burst, clock)
+        self._workspaces = TokenBuckets(settings.workspace_rate, settings.workspace_burst, clock)
+
+    def admit(self, principal: Principal) -> None:
+        """One request of a verified caller. Problem 429."""
+        if wait := self._members.take((principal.workspace, principal.member_id), 1):
+            raise too_many_requests("You send more requests than a member may.", wait)
+        if wait := self._workspaces.take(principal.workspace, 1):
+            raise too_many_requests("The members of this workspace send more requests than they may together.", wait)

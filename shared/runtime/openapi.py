@@ -129,7 +129,11 @@ def _refusal(codes: list[str]) -> Document:
         "allOf": [{"$ref": REF.format(model="Problem")}, {"properties": {"code": {"enum": codes}}}],
     }
     titles = "; ".join(f"`{code}`: {ERRORS[code].title}" for code in codes)
-    return {"description": titles, "content": {CONTENT_TYPE: {"schema": schema}}}
+    described: Document = {"description": titles, "content": {CONTENT_TYPE: {"schema": schema}}}
+    if "TOO_MANY_REQUESTS" in codes:
+        seconds = {"schema": {"type": "integer", "minimum": 1}, "description": "seconds to wait"}
+        described["headers"] = {"Retry-After": seconds}
+    return described
 
 
 def _problem(codes: list[str]) -> Document:

@@ -173,7 +173,12 @@ class Settings(KafkaSettings, MongoSettings, TracesSettings):
 
 
 class AuthSettings(EnvironmentSettings):
-    """Who signs tokens: a file (JWKS, or PEM with one public key) or a JWKS URL. Claim names as the issuer has them."""
+    """Who signs tokens: a file (JWKS, or PEM with one public key) or a JWKS URL. Claim names as the issuer has them.
+
+    `member_rate`: requests a second that one member may send to this replica of this service, 0 = no limit; `…_burst`:
+    so many at once. `workspace_…`: the same for all members of a workspace together. See docs/operations.md, "Rate
+    limits".
+    """
 
     jwt_keys: Path | None = None
     jwt_jwks_url: HttpUrl | None = None
@@ -184,6 +189,10 @@ class AuthSettings(EnvironmentSettings):
     jwt_claim_role: str = "role"
     jwt_claim_name: str = "name"
     gateway_url: HttpUrl = "http://127.0.0.1:8080"
+    member_rate: Annotated[float, Field(ge=0)] = 200.0
+    member_burst: Annotated[float, Field(ge=1)] = 1_000.0
+    workspace_rate: Annotated[float, Field(ge=0)] = 2_000.0
+    workspace_burst: Annotated[float, Field(ge=1)] = 10_000.0
 
     @model_validator(mode="after")
     def _one_source_of_keys(self) -> Self:

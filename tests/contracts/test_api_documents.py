@@ -53,7 +53,8 @@ def test_who_may_call_and_what_comes_back_is_said(document: dict[str, Any]) -> N
         assert operation["security"] == ([{"bearer": []}] if route.roles is not None else [])
         assert operation["tags"] == [route.service]
         assert {"500", "503"} <= set(operation["responses"])
-        assert ("401" in operation["responses"]) or route.roles is None
+        assert {"401", "429"} <= set(operation["responses"]) or route.roles is None
+        assert "Retry-After" in operation["responses"].get("429", {"headers": "Retry-After"})["headers"]
         assert operation["summary"] == route.summary
 
 

@@ -58,7 +58,7 @@ class Replicas:
         self.producer = self.messaging.producer()
         self._count = 0
 
-    def build(self, instance: str) -> Service:
+    def build(self, settings: dict[str, Any]) -> Service:
         raise NotImplementedError
 
     async def start(self) -> None:
@@ -69,10 +69,10 @@ class Replicas:
     async def close(self) -> None:
         await self._running.aclose()
 
-    async def replica(self) -> str:
-        """-> its base URL."""
+    async def replica(self, **changes: object) -> str:
+        """With these settings changed; -> its base URL."""
         self._count += 1
-        service = self.build(str(self._count))
+        service = self.build(self.settings(str(self._count)) | changes)
         for component in service.components:
             self._running.push_async_callback(component.stop)
             await component.start()

@@ -108,7 +108,7 @@ class Installation:
         await self.routing.stop()
         self.routing = None
 
-    async def gateway(self, read_model: str = "") -> Running:
+    async def gateway(self, read_model: str = "", **changes: object) -> Running:
         """Stopped with the installation, if not before."""
         self._replicas += 1
         extra = {
@@ -121,7 +121,7 @@ class Installation:
             "snippets_url": self._neighbours_url,
             "media_url": self._neighbours_url,
         }
-        running = Running(build_gateway(GatewaySettings.model_validate(self._common() | extra)))
+        running = Running(build_gateway(GatewaySettings.model_validate(self._common() | extra | changes)))
         self._open.push_async_callback(running.stop)
         await running.start()
         return running

@@ -27,7 +27,7 @@ class Installation(Replicas):
         await super().close()
         await self._mongo.close()
 
-    def build(self, instance: str) -> Service:
+    def build(self, settings: dict[str, Any]) -> Service:
         own = {
             "id_namespace": self.secrets.id_namespace,
             "secrets_key": self.secrets.secrets_key,
@@ -36,7 +36,7 @@ class Installation(Replicas):
             "ingest_channel_cache_s": 0.5,
             "allow_private_urls": True,
         }
-        return build(IngestSettings.model_validate(self.settings(instance) | own))
+        return build(IngestSettings.model_validate(settings | own))
 
     async def adapter(self, base: str, channel: str, secret: str) -> Channel:
         return Channel(await self._running.enter_async_context(Api(base, None)), channel, secret)

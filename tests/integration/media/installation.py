@@ -112,10 +112,10 @@ class Installation(Replicas):
     def settings(self, instance: str) -> dict[str, Any]:
         return super().settings(instance) | {"gateway_url": self.gateway.url}
 
-    def build(self, instance: str) -> Service:
-        return build(self.media_settings(instance))
+    def build(self, settings: dict[str, Any]) -> Service:
+        return build(self.media_settings(settings))
 
-    def media_settings(self, instance: str) -> MediaSettings:
+    def media_settings(self, settings: dict[str, Any]) -> MediaSettings:
         engines = self.place.engines
         own = {
             "s3": engines.s3,
@@ -124,14 +124,14 @@ class Installation(Replicas):
             "media_quota": QUOTA,
             "allow_private_urls": True,
         }
-        return MediaSettings.model_validate(self.settings(instance) | own)
+        return MediaSettings.model_validate(settings | own)
 
     @asynccontextmanager
     async def parts(self, database: str) -> AsyncIterator[Parts]:
         """Of a service with a database and a bucket prefix of its own (the workspaces')."""
         clock, metrics = Calendar(), Metrics()
         mongo = Mongo(self.place.engines.mongo, f"{self.place.name}_{database}", "pymongo", metrics)
-        objects = MinioStore(self.media_settings("parts"))
+        objects = MinioStore(self.media_settings(self.settings("parts")))
         store = MediaStore(mongo, Outbox(mongo.db, self.producer, [MEDIA_DOCUMENTS], metrics), QUOTA)
         keeper = Keeper(mongo, objects, store)
         erasing = Erasing(mongo, store, keeper, clock)
@@ -143,7 +143,7 @@ class Installation(Replicas):
                 await component.start()
             uploading = Uploading(store, objects, clock, gateway, erasing)
             sweeper = Sweeper(store, objects, keeper, erasing, clock, metrics)
-            settings = self.media_settings("parts")
+            settings = self.media_settings(self.settings("parts"))
             yield Parts(clock, mongo, objects, store, keeper, erasing, uploading, sweeper, metrics, settings)
 
     def conversation(self, workspace: str, seq: int = 1) -> str:

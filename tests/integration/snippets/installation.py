@@ -24,8 +24,8 @@ CONTACTS_DLQ = topics.dead_letter_name(topics.CONTACTS)
 class Installation(Replicas):
     topics = TOPICS
 
-    def build(self, instance: str) -> Service:
-        return build(SnippetsSettings.model_validate(self.settings(instance)))
+    def build(self, settings: dict[str, Any]) -> Service:
+        return build(SnippetsSettings.model_validate(settings))
 
     async def knows(self, workspace: str, **values: Any) -> str:
         """Publishes a contact as routing does; -> its id."""

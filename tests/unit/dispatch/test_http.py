@@ -65,7 +65,7 @@ async def deliveries(tmp_path: Path) -> AsyncIterator[Api]:
     doors = await gate(tmp_path)
     looked: list[str] = []
     front = FrontDesk(store, MemoryReports(store.pending), lambda ident: channel(), looked.append, SteppingClock(LATER))
-    access = Access(doors.verifier, Directory())
+    access = Access(doors.verifier, Directory(), doors.limits)
     yield Api(build_api(store, Interventions(front, Metrics()), access, Metrics()), store, looked)
 
 

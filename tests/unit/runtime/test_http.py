@@ -24,7 +24,7 @@ from shared.runtime.http import Access, Caller, Json, api, route
 from shared.runtime.metrics import Metrics
 from shared.runtime.problems import Problem
 from tests.unit.runtime.asgi import Answer, call
-from tests.unit.runtime.tokens import gate, token
+from tests.unit.runtime.tokens import UNLIMITED, gate, token
 
 JSON = {"content-type": "application/json"}
 
@@ -65,8 +65,8 @@ class Api:
 @pytest_asyncio.fixture(scope="module")
 async def served(tmp_path_factory: pytest.TempPathFactory) -> Api:
     folder: Path = tmp_path_factory.mktemp("keys")
-    metrics, members = Metrics(), Directory()
-    app = api("gateway", Access((await gate(folder)).verifier, members), metrics)
+    metrics, members, doors = Metrics(), Directory(), await gate(folder, **UNLIMITED)
+    app = api("gateway", Access(doors.verifier, members, doors.limits), metrics)
     one = Api(app, metrics, members)
 
     @route(app, "POST", "/v1/conversations/{conversation_id}/notes", status=201, max_body=1000)

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import get_default_algorithms
 
 from shared.runtime.auth import Verifier
+from shared.runtime.limits import CallerLimits
 from shared.runtime.settings import AuthSettings
 from shared.runtime.token_keys import KeySource
 
@@ -73,12 +74,16 @@ def token(algorithm: str = "EdDSA", kid: str | None = "EdDSA", key: Any = None, 
 
 @dataclass
 class Gate:
-    """A verifier with its file of keys."""
+    """A verifier with its file of keys, and the limits beside it."""
 
     verifier: Verifier
+    limits: CallerLimits
     keys: KeySource
     path: Path
     clock: StillClock = field(default_factory=StillClock)
+
+
+UNLIMITED: dict[str, Any] = {"member_rate": 0, "workspace_rate": 0}
 
 
 async def gate(folder: Path, document: bytes | None = None, **settings: Any) -> Gate:
@@ -87,4 +92,4 @@ async def gate(folder: Path, document: bytes | None = None, **settings: Any) -> 
     config = AuthSettings(jwt_keys=path, **settings)
     keys = KeySource(config)
     await keys.refresh()
-    return Gate(Verifier(config, keys, clock), keys, path, clock)
+    return Gate(Verifier(config, keys, clock), CallerLimits(config, clock), keys, path, clock)
