@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator, validate
 
-from relaydesk.api_documents import FOLDER, as_text, asyncapi, files, openapi
+from relaydesk.api_documents import FOLDER, as_text, files, openapi
 from shared.contracts.answers import ANSWERS, problems_of
 from shared.contracts.errors import ERRORS
 from shared.contracts.routes import ROUTES
 from shared.contracts.schema_files import models
 from shared.contracts.topics import TOPICS
+from shared.runtime.asyncapi import asyncapi
 
 HINT = "run `python -m relaydesk.api_documents`"
 
