@@ -1,6 +1,7 @@
 """The AsyncAPI 3 document of an installation: the topics with their records, and the live stream's frames."""
 
 import json
+from functools import cache
 from typing import Any
 
 from shared.contracts import schema_files
@@ -28,6 +29,12 @@ def asyncapi() -> Document:
         "operations": _operations(),
         "components": {"messages": messages, "schemas": dict(sorted(schemas.items()))},
     }
+
+
+@cache
+def as_bytes() -> bytes:
+    """As `GET /asyncapi` answers it. Made once, with the first request."""
+    return json.dumps(asyncapi(), ensure_ascii=False).encode()
 
 
 def _component(name: str) -> str:

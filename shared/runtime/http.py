@@ -14,6 +14,7 @@ from fastapi.telemetry import TelemetryConfig
 from starlette.exceptions import HTTPException
 
 from shared.contracts.routes import Route, find
+from shared.runtime import asyncapi
 from shared.runtime.auth import MemberDirectory, Principal, Verifier, bearer, require_role
 from shared.runtime.http_boundary import Boundary, Direct, DirectHandler, answer
 from shared.runtime.json_body import limited_body, parse_json
@@ -55,11 +56,15 @@ class Access:
 
 
 def api(service: str, access: Access | None, metrics: Metrics, tracing: Tracing = OFF) -> FastAPI:
-    """An application whose every answer >= 400 is a problem. `access` may be None where no route has roles."""
+    """An application whose every answer >= 400 is a problem. `access` may be None where no route has roles.
+
+    Beside the declared routes it answers `/openapi.json`, of its own ones, and `/asyncapi`, of all topics.
+    """
     app = FastAPI(
         title=f"Relaydesk {service}", docs_url=None, redoc_url=None, redirect_slashes=False, telemetry=NO_TELEMETRY
     )
     app.router.route_class = _DeclaredRoute
+    app.add_route("/asyncapi", _topics)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]
     app.state.service, app.state.access, app.state.direct = service, access, {}
     traced = TracedRequests(tracing)
@@ -167,6 +172,10 @@ def _replay(body: bytes, request: Request) -> Callable[[], Awaitable[Any]]:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive
+
+
+async def _topics(request: Request) -> Response:
+    return Response(asyncapi.as_bytes(), media_type="application/json")
 
 
 async def _framework_error(request: Request, error: Exception) -> Response:

@@ -25,7 +25,13 @@ def test_every_route_has_an_owner_a_role_and_is_found(route: Route) -> None:
     assert find(route.method, route.path) is route
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v1/", "/v2/me", "/v1/nothing", "/metrics", "/healthz", "v1/me"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/v1", "/v1/", "/v2/me", "/v1/nothing", "/metrics", "/healthz", "v1/me"),
+        *("/openapi.json", "/asyncapi"),
+    ],
+)
 def test_a_path_that_nobody_owns_goes_nowhere(path: str) -> None:
     assert service_for(path) is None
 

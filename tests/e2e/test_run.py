@@ -74,10 +74,12 @@ async def test_the_documents_of_the_api_are_there_to_read_and_to_load(system: Sy
         assert "default-src 'none'" in page.headers["content-security-policy"]
         assert (await browser.call("GET", "/docs")).status == 308
         assert (await browser.call("GET", "/docs/openapi.json")).body["openapi"] == "3.1.0"
-        assert (await browser.call("GET", "/docs/asyncapi.json")).body["asyncapi"] == "3.0.0"
+        topics = (await browser.call("GET", "/docs/asyncapi.json")).body
+    assert topics["asyncapi"] == "3.0.0"
     for name, service in system.info["services"].items():
         async with Api(service["http"], None) as own:
             document = (await own.call("GET", "/openapi.json")).body
+            assert (await own.call("GET", "/asyncapi")).body == topics
         assert document["openapi"].startswith("3.1")
         assert all(o["tags"] == [name] for operations in document["paths"].values() for o in operations.values())
 

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from relaydesk.api_documents import ASYNCAPI
 from shared.runtime import http_boundary
 from shared.runtime.auth import Principal
 from shared.runtime.faults import Transient
@@ -271,6 +272,13 @@ async def test_the_openapi_document_is_served(served: Api) -> None:
         "/v1/counters",
         "/v1/me",
     }
+
+
+async def test_the_asyncapi_document_is_served_to_everybody_as_it_is_committed(served: Api) -> None:
+    answer = await served.get("/asyncapi")
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/json")
+    assert answer.json == json.loads(ASYNCAPI.read_text())
+    assert (await call(served.app, "POST", "/asyncapi")).status == 405
 
 
 @pytest.mark.parametrize(
