@@ -189,10 +189,10 @@ class AuthSettings(EnvironmentSettings):
     jwt_claim_role: str = "role"
     jwt_claim_name: str = "name"
     gateway_url: HttpUrl = "http://127.0.0.1:8080"
-    member_rate: Annotated[float, Field(ge=0)] = 200.0
-    member_burst: Annotated[float, Field(ge=1)] = 1_000.0
-    workspace_rate: Annotated[float, Field(ge=0)] = 2_000.0
-    workspace_burst: Annotated[float, Field(ge=1)] = 10_000.0
+    member_rate: Annotated[float, Field(ge=0)] = 500.0
+    member_burst: Annotated[float, Field(ge=1)] = 5_000.0
+    workspace_rate: Annotated[float, Field(ge=0)] = 5_000.0
+    workspace_burst: Annotated[float, Field(ge=1)] = 20_000.0
 
     @model_validator(mode="after")
     def _one_source_of_keys(self) -> Self:
