@@ -5,11 +5,13 @@ import signal
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 import pytest_asyncio
 
+from shared.engines.ports import accepts
 from shared.testing.api import Api
 from shared.testing.browser import Page, chromium, page
 from shared.testing.eventually import eventually
@@ -78,7 +80,10 @@ async def test_a_bot_that_dies_is_started_again(system: System, stream: Follower
     before = running(family(system.process.pid), BOT)
     assert before is not None
     os.kill(before, signal.SIGKILL)
-    await eventually(lambda: running(family(system.process.pid), BOT) not in (None, before), "a new process", 10)
+    await eventually(lambda: running(family(system.process.pid), BOT) not in (None, before), "a new process")
+    port = urlsplit(system.info["bot"]).port
+    assert port is not None
+    await eventually(lambda: accepts(port), "it listens: a question before that would have failed")
     await asks(visitor, stream, "when do you open?")
     await eventually(lambda: visitor.texts("bot"), "it answers")
 
