@@ -11,11 +11,13 @@ from bench.pipeline import cpu, load
 from bench.pipeline.load import Target
 from bench.pipeline.projection import Projection
 from bench.pipeline.watch import Watcher
+from shared.runtime.trace_export import EVERY_MS
 from shared.testing.api import Api
 
 DRAIN_S = 60.0
 EXPORTED_WITHIN_S = 15.0
-LONGER_THAN_A_BATCH_WAITS_S = 1.2
+QUIET_S = 1.2 * EVERY_MS / 1000
+"""A batch of spans waits for less: who counts the same before and after has counted all."""
 
 
 @dataclass(slots=True)
@@ -71,7 +73,7 @@ class Side:
         """What the services counted until nothing came any more: exported, dropped."""
         counted, until = self._spans(), time.monotonic() + EXPORTED_WITHIN_S
         while time.monotonic() < until:
-            time.sleep(LONGER_THAN_A_BATCH_WAITS_S)
+            time.sleep(QUIET_S)
             if counted == (counted := self._spans()):
                 break
         return counted

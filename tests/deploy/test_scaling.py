@@ -5,6 +5,7 @@ from typing import get_args
 
 import pytest
 
+from relaydesk.services import settings_of
 from shared.contracts.topics import TOPICS
 from shared.runtime.metrics import GaugeName
 from tests.deploy.chart import (
@@ -79,6 +80,10 @@ def test_media_scale_by_what_waits_where_prometheus_can_be_asked() -> None:
     ("words", "ring"),
     [
         ((), None),
+        (
+            ("--set", "topics.partitions=24"),
+            str(settings_of("gateway").model_fields["gateway_stream_ring"].default // 2),
+        ),
         (("--set", "topics.partitions=60"), "6710886"),
         (("--set", "topics.partitions=5000"), "1048576"),
         (
