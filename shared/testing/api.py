@@ -135,3 +135,12 @@ async def insist(attempt: Callable[[], Awaitable[Answer]], done: int) -> Answer:
             return answer
         assert answer.status in AWAY, f"{answer.status} {answer.body!r}"
         await asyncio.sleep(0.1)
+
+
+async def probed(base: str, path: str = "/readyz") -> int:
+    """The status of a service's probe; 0: nobody answers."""
+    try:
+        async with Api(base, None) as probe:
+            return (await probe.call("GET", path)).status
+    except (aiohttp.ClientError, OSError, TimeoutError):
+        return 0

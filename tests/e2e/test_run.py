@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.engines.ports import LOOPBACK, is_free
-from shared.testing.api import Api
+from shared.testing.api import Api, probed
 from shared.testing.eventually import eventually
 from shared.testing.system import System, free_port_base, launch, stop, wait_ready
 from tests.e2e.processes import alive, family
@@ -90,8 +90,7 @@ async def test_a_service_that_is_killed_is_back_at_once_with_a_new_pid_in_the_fi
     assert alive({system.pid("snippets")})
 
     async def ready() -> bool:
-        async with Api(system.info["services"]["snippets"]["probe"], None) as probe:
-            return (await probe.call("GET", "/readyz")).status == 200
+        return await probed(system.info["services"]["snippets"]["probe"]) == 200
 
     await eventually(ready, "it is ready again", timeout=10)
 

@@ -4,15 +4,20 @@ import asyncio
 import random
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.api import Api, Channel, insist, someone
+from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
 
 BOT_TAKES_S = 5.0
 TAKEN_OVER_WITHIN_S = 7.0
+THE_BOT_GETS_S = 45.0
+"""To be asked or to speak, where a takeover waits for that."""
 LOOP_PASSES = 8
 """What it takes at most from bytes on a new connection to the adapter's handler."""
 
@@ -43,6 +48,12 @@ class Stage:
     async def _answer(self, seen: Seen) -> Reaction:
         await asyncio.sleep(self.dice.uniform(0, BOT_TAKES_S))
         return Says(200, {"replies": [{"text": f"bot {n}"} for n in range(self.dice.randint(1, 3))]})
+
+    def asked(self, conversation: str) -> bool:
+        return any(seen.conversation == conversation for seen in self.bot.seen)
+
+    def heard(self, conversation: str) -> bool:
+        return any(seen.conversation == conversation for seen in self.spoken())
 
     def spoken(self) -> list[Seen]:
         return [seen for seen in self.adapter.seen if by_bot(seen)]
@@ -76,7 +87,7 @@ class Takeover:
         who, dice = someone(), self.stage.dice
         await self._customer_says(who, "Hello?")
         conversation = await self.stream.conversation_of(who)
-        await asyncio.sleep(dice.uniform(0, TAKEN_OVER_WITHIN_S))
+        await self._moment_comes(conversation)
         if dice.random() < 0.5:
             await self._disables(conversation)
         else:
@@ -85,6 +96,15 @@ class Takeover:
         if dice.random() < 0.5:
             await self._customer_says(who, "Thanks!")
         await self._replies(conversation, "Anything else?")
+
+    async def _moment_comes(self, conversation: str) -> None:
+        """Any: counted from the customer's message, from the question to the bot or from the bot's first word. So bots
+        are heard and silenced on a slow machine, too."""
+        begun = self.stage.dice.choice((None, self.stage.asked, self.stage.heard))
+        if begun is not None:
+            with suppress(AssertionError):
+                await eventually(partial(begun, conversation), "the bot's turn", timeout=THE_BOT_GETS_S, every=0.05)
+        await asyncio.sleep(self.stage.dice.uniform(0, TAKEN_OVER_WITHIN_S))
 
     async def _customer_says(self, who: str, text: str) -> None:
         event = {"type": "message", "id": uuid.uuid4().hex, "from": {"id": who}, "text": text}

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import aiohttp
 import pytest
 
-from shared.testing.api import Answer, Api, Channel, said, someone
+from shared.testing.api import Answer, Api, Channel, probed, said, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole
 from shared.testing.system import System
@@ -28,13 +28,11 @@ def frozen(system: System, engine: str) -> Iterator[None]:
 
 
 async def readiness(system: System, service: str) -> int:
-    async with Api(system.info["services"][service]["probe"], None) as probe:
-        return (await probe.call("GET", "/readyz")).status
+    return await probed(system.info["services"][service]["probe"])
 
 
 async def liveness(system: System, service: str) -> int:
-    async with Api(system.info["services"][service]["probe"], None) as probe:
-        return (await probe.call("GET", "/healthz")).status
+    return await probed(system.info["services"][service]["probe"], "/healthz")
 
 
 def pids(system: System) -> dict[str, int]:
