@@ -22,9 +22,10 @@ help: ## this list
 run: $(READY) ## engines, services, web chat and console on this machine (RUN="--split --port-base 9700" for options)
 	@exec $(BIN)/relaydesk run $(RUN)
 
+# In the order of the folders: the long rehearsals begin early, and the many short tests fill what is left at the end.
 .PHONY: test
 test: lint tools ## lint, types and every test that can run on this machine (WORKERS=0: one test at a time)
-	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile $(TESTS)
+	$(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(TESTS)
 
 .PHONY: test-s3
 test-s3: $(READY) .local/tools/bin/versitygw ## the suites of the object store on another S3 server, too (needs Go)
