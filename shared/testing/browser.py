@@ -17,7 +17,7 @@ from typing import Any
 
 import aiohttp
 
-from shared.testing.eventually import eventually
+from shared.testing.eventually import PATIENCE_S, eventually
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 OPTIONS = (
@@ -63,7 +63,7 @@ class Page:
         number = next(self._numbers)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_str(json.dumps({"id": number, "method": method, "params": params}))
-        answer = await asyncio.wait_for(self._answers[number], 20)
+        answer = await asyncio.wait_for(self._answers[number], 60)
         assert "error" not in answer, answer
         result: dict[str, Any] = answer["result"]
         return result
@@ -79,7 +79,7 @@ class Page:
             raise ScriptFailed(str(answer["exceptionDetails"]))
         return answer["result"].get("value")
 
-    async def until(self, script: str, what: str, timeout: float = 20.0) -> None:
+    async def until(self, script: str, what: str, timeout: float = PATIENCE_S) -> None:
         """Poll an expression until it is true."""
 
         async def probe() -> bool:
@@ -167,7 +167,7 @@ async def _tab(session: aiohttp.ClientSession, profile: Path) -> str:
     """The DevTools address of the one tab."""
     port_file = profile / "DevToolsActivePort"
     port = await eventually(
-        lambda: port_file.exists() and port_file.read_text().split("\n")[0], "the browser listens", 30
+        lambda: port_file.exists() and port_file.read_text().split("\n")[0], "the browser listens", 60
     )
 
     async def probe() -> str | None:
@@ -175,4 +175,4 @@ async def _tab(session: aiohttp.ClientSession, profile: Path) -> str:
             tabs = [tab for tab in await answer.json() if tab["type"] == "page"]
         return tabs[0]["webSocketDebuggerUrl"] if tabs else None
 
-    return await eventually(probe, "a tab", 30)
+    return await eventually(probe, "a tab", 60)

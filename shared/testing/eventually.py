@@ -8,6 +8,9 @@ from typing import TypeVar, overload
 
 T = TypeVar("T")
 
+PATIENCE_S = 40.0
+"""Longer than a busy machine stalls, shorter than the minute after which sweeps look by themselves."""
+
 
 @overload
 async def eventually(
@@ -19,7 +22,9 @@ async def eventually(
 async def eventually(probe: Callable[[], T | None], what: str, timeout: float = ..., every: float = ...) -> T: ...
 
 
-async def eventually(probe: Callable[[], object], what: str, timeout: float = 20.0, every: float = 0.02) -> object:
+async def eventually(
+    probe: Callable[[], object], what: str, timeout: float = PATIENCE_S, every: float = 0.02
+) -> object:
     """Poll `probe` until it returns something true; AssertionError naming `what` and the last value or error."""
     deadline, last = time.monotonic() + timeout, "never asked"
     while time.monotonic() < deadline:

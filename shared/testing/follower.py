@@ -33,7 +33,7 @@ class Follower:
 
     async def __aenter__(self) -> "Follower":
         self._task = asyncio.create_task(self._follow())
-        await eventually(lambda: self.welcomes, "the stream's welcome", timeout=30)
+        await eventually(lambda: self.welcomes, "the stream's welcome")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -62,7 +62,7 @@ class Follower:
         """The conversation that `contact.created` opened for the contact with this external id."""
 
         what = f"contact.created of {external_id} on the stream"
-        return await eventually(lambda: self._opened.get(external_id), what, timeout=30)
+        return await eventually(lambda: self._opened.get(external_id), what)
 
     async def _follow(self) -> None:
         async with aiohttp.ClientSession() as session:

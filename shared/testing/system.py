@@ -16,7 +16,7 @@ from typing import Any
 
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 180.0
-STOPPED_WITHIN_S = 20.0
+STOPPED_WITHIN_S = 60.0
 PORTS_NEEDED = 40
 _reservations: list[ExitStack] = []
 

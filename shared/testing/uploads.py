@@ -26,7 +26,7 @@ async def fetch(url: str, method: str = "GET", data: bytes | None = None) -> Got
 def _fetch(url: str, method: str, data: bytes | None) -> Got:
     request = urllib.request.Request(url, data=data, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             headers = {name.lower(): value for name, value in answer.headers.items()}
             return Got(answer.status, answer.read(), headers)
     except urllib.error.HTTPError as error:
