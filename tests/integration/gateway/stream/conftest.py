@@ -16,7 +16,7 @@ from shared.contracts.topics import META, TOPICS, WORKSPACE_EPHEMERAL, WORKSPACE
 from shared.engines.addresses import Addresses
 from shared.runtime import topic_admin
 from shared.runtime.auth import Principal
-from shared.runtime.clock import SystemClock
+from shared.runtime.clock import Clock, SystemClock
 from shared.runtime.messaging import Messaging
 from shared.runtime.metrics import Metrics
 from shared.runtime.producer import Producer
@@ -30,7 +30,10 @@ REGISTRY = {
     WORKSPACE_EPHEMERAL: replace(TOPICS[WORKSPACE_EPHEMERAL], partitions=2),
     WORKSPACE_EVENTS: replace(TOPICS[WORKSPACE_EVENTS], partitions=2),
 }
-SETTINGS = StreamSettings(key=b"a key for tests", heartbeat_s=0.5, tick_s=0.05, drain_s=0.3, linger_s=1.0)
+SETTINGS = StreamSettings(key=b"a key for tests", tick_s=0.05, drain_s=0.3, linger_s=30.0, ahead_s=30.0, stuck_s=30.0)
+"""No stall of the machine makes a reader too slow, or a cursor one from the future."""
+
+BEATING = replace(SETTINGS, heartbeat_s=0.5)
 
 
 @dataclass
@@ -62,11 +65,12 @@ class Conversation:
 
 
 class StreamWorld:
-    """Topics of this test's own, a producer, and as many replicas as a test starts."""
+    """Topics of this test's own, a producer, and as many replicas as a test starts, all by the same `clock`."""
 
     def __init__(self, where: KafkaSettings, workspace: str, stack: AsyncExitStack) -> None:
         self._where, self._stack = where, stack
         self.workspace = workspace
+        self.clock: Clock = SystemClock()
         self.fatals: list[BaseException] = []
         self.metrics = Metrics()
         self.messaging = Messaging(where, "gateway", "1", self.metrics, self.fatals.append)
@@ -102,7 +106,7 @@ class StreamWorld:
         await incarnations.start()
         metrics = Metrics()
         assert self._producer is not None
-        stream = LiveStream(self.messaging, incarnations, settings, SystemClock(), metrics, self._producer)
+        stream = LiveStream(self.messaging, incarnations, settings, self.clock, metrics, self._producer)
         self._stack.push_async_callback(stream.stop)
         await stream.start()
         return Replica(stream, self.workspace, metrics, self._stack)
@@ -169,10 +173,10 @@ def seqs(client: StreamClient) -> list[int]:
     return [event["seq"] for event in client.events]
 
 
-async def has(client: StreamClient, wanted: Sequence[int], timeout: float = 20) -> None:
+async def has(client: StreamClient, wanted: Sequence[int]) -> None:
     """Exactly these seqs, in this order."""
     try:
-        await eventually(lambda: len(client.events) >= len(wanted), f"{len(wanted)} events", timeout)
+        await eventually(lambda: len(client.events) >= len(wanted), f"{len(wanted)} events")
     finally:
         assert seqs(client)[: len(wanted)] == list(wanted)[: len(client.events)]
     assert seqs(client) == list(wanted)

@@ -1,16 +1,40 @@
 """Typing and presence, across replicas."""
 
+import time
 import uuid
-from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from services.gateway.stream.ephemeral import TURN_S, TYPED_AGAIN_S
 from shared.contracts.events import TYPE_OF, Typing
 from shared.contracts.topics import WORKSPACE_EPHEMERAL
+from shared.runtime.clock import SystemClock
 from shared.testing.eventually import eventually
 from shared.testing.stream_client import StreamClient
 from tests.integration.gateway.stream.conftest import SETTINGS, Replica, StreamWorld, has
 
-QUICK = replace(SETTINGS, presence_s=3.0)
+LEASE_S = SETTINGS.presence_s
+
+
+class HandClock(SystemClock):
+    """Its seconds pass when a test says so; what o'clock it is it knows, because Kafka dates the records."""
+
+    def __init__(self) -> None:
+        self._seconds = time.monotonic()
+
+    def monotonic(self) -> float:
+        return self._seconds
+
+    def advance(self, seconds: float) -> None:
+        self._seconds += seconds
+
+
+@pytest.fixture
+def clock(world: StreamWorld) -> HandClock:
+    """Of all replicas of the test."""
+    world.clock = clock = HandClock()
+    return clock
 
 
 def ephemeral(client: StreamClient, kind: str) -> list[dict[str, Any]]:
@@ -21,9 +45,19 @@ def presence(client: StreamClient, member: str) -> list[str]:
     return [event["data"]["state"] for event in ephemeral(client, "presence") if event["data"]["member"] == member]
 
 
-async def is_now(replica: Replica, member: str, state: str, timeout: float = 20) -> None:
+async def is_now(replica: Replica, member: str, state: str) -> None:
     probe = replica.stream.presence_of
-    await eventually(lambda: probe(replica.workspace, member) == state, f"{member} is {state}", timeout)
+    await eventually(lambda: probe(replica.workspace, member) == state, f"{member} is {state}")
+
+
+async def has_fresh_lease(replica: Replica, member: str, clock: HandClock) -> None:
+    """The replica has read that the member is there, and not long ago."""
+
+    def is_fresh() -> bool:
+        leases = replica.stream._ephemeral._presences._leases.get((replica.workspace, member), {})
+        return any(lease.until - clock.monotonic() > 2 / 3 * LEASE_S for lease in leases.values())
+
+    await eventually(is_fresh, f"a fresh lease of {member}")
 
 
 async def test_typing_is_seen_on_every_replica_and_has_no_cursor(world: StreamWorld) -> None:
@@ -38,7 +72,7 @@ async def test_typing_is_seen_on_every_replica_and_has_no_cursor(world: StreamWo
     assert ephemeral(stranger, "typing") == []
 
 
-async def test_typing_is_passed_on_at_most_once_a_second(world: StreamWorld) -> None:
+async def test_typing_is_passed_on_at_most_once_a_second(world: StreamWorld, clock: HandClock) -> None:
     replica, conversation = await world.replica(), str(uuid.uuid4())
     ann, bob = await replica.client(member_id="ann"), await replica.client(member_id="bob")
     for _ in range(20):
@@ -46,38 +80,49 @@ async def test_typing_is_passed_on_at_most_once_a_second(world: StreamWorld) -> 
     ann.send({"type": "typing", "conversation_id": str(uuid.uuid4())})
     await eventually(lambda: len(ephemeral(bob, "typing")) >= 2, "both conversations")
     assert len(ephemeral(bob, "typing")) == 2
+    clock.advance(TYPED_AGAIN_S)
+    ann.send({"type": "typing", "conversation_id": conversation})
+    await eventually(lambda: len(ephemeral(bob, "typing")) >= 3, "a second later again")
+    assert [event["subject"] == conversation for event in ephemeral(bob, "typing")] == [True, False, True]
 
 
-async def test_who_connects_is_online_everywhere_and_who_stays_away_goes_offline(world: StreamWorld) -> None:
-    first, second = await world.replica(QUICK), await world.replica(QUICK)
+async def test_who_connects_is_online_everywhere_and_who_stays_away_goes_offline(
+    world: StreamWorld, clock: HandClock
+) -> None:
+    first, second = await world.replica(), await world.replica()
     bob = await second.client(member_id="bob")
     ann = await first.client(member_id="ann")
     for replica in (first, second):
         await is_now(replica, "ann", "online")
     await eventually(lambda: presence(bob, "ann") == ["online"], "bob is told")
     ann.cut()
-    await is_now(second, "ann", "offline", timeout=3 * QUICK.presence_s)
-    await is_now(first, "ann", "offline")
-    assert presence(bob, "ann") == ["online", "offline"]
+    await eventually(lambda: first.sockets() == 0, "ann has left")
+    clock.advance(LEASE_S + TURN_S)
+    for replica in (first, second):
+        await is_now(replica, "ann", "offline")
+    await eventually(lambda: presence(bob, "ann") == ["online", "offline"], "bob is told")
     assert first.stream.presence_of("stranger", "ann") == "offline"
 
 
-async def test_who_is_connected_stays_online_over_many_leases(world: StreamWorld) -> None:
-    replica = await world.replica(QUICK)
+async def test_who_is_connected_stays_online_over_many_leases(world: StreamWorld, clock: HandClock) -> None:
+    replica = await world.replica()
     bob, _ = await replica.client(member_id="bob"), await replica.client(member_id="ann")
-    await is_now(replica, "ann", "online")
-    beats = len(bob.of("heartbeat"))
-    await eventually(lambda: len(bob.of("heartbeat")) >= beats + 16, "8 seconds")
+    await has_fresh_lease(replica, "ann", clock)
+    for _ in range(7):
+        clock.advance(LEASE_S / 3 + TURN_S)
+        await has_fresh_lease(replica, "ann", clock)
     assert presence(bob, "ann") == ["online"]
 
 
-async def test_who_comes_back_within_the_lease_never_was_away(world: StreamWorld) -> None:
-    first, second = await world.replica(QUICK), await world.replica(QUICK)
+async def test_who_comes_back_within_the_lease_never_was_away(world: StreamWorld, clock: HandClock) -> None:
+    first, second = await world.replica(), await world.replica()
     bob = await first.client(member_id="bob")
-    for replica in (first, second, first, second, first):
+    for replica, others in ((first, 1), (second, 0), (first, 1), (second, 0), (first, 1)):
         ann = await replica.client(member_id="ann")
-        await is_now(first, "ann", "online")
+        await has_fresh_lease(first, "ann", clock)
         ann.cut()
+        await eventually(lambda: replica.sockets() == others, "ann has left")  # noqa: B023
+        clock.advance(LEASE_S / 2)
     assert presence(bob, "ann") == ["online"]
 
 

@@ -7,7 +7,10 @@ import pytest
 
 from shared.testing.eventually import eventually
 from shared.testing.stream_client import BINARY, CLOSE, FIN, PING, TEXT, StreamClient
-from tests.integration.gateway.stream.conftest import SETTINGS, StreamWorld, has, seqs
+from tests.integration.gateway.stream.conftest import BEATING, SETTINGS, StreamWorld, has, seqs
+
+IMPATIENT = replace(SETTINGS, buffer_bytes=256 * 1024, stuck_s=0.5)
+"""Who is owed more than fits is too slow after half a second. A healthy reader is never owed so much."""
 
 
 async def test_events_come_in_order_as_they_were_published(world: StreamWorld) -> None:
@@ -87,15 +90,20 @@ async def test_the_end_of_a_command_is_made_known(world: StreamWorld) -> None:
 
 
 async def test_a_quiet_workspace_gets_heartbeats_and_its_cursor_moves_on(world: StreamWorld) -> None:
-    replica = await world.replica()
+    replica = await world.replica(BEATING)
     name = next(n for n in map(str, range(50)) if _together(replica.stream.partition_of, n, world.workspace))
     client = await replica.client()
-    before = client.cursor
+
+    def offset_of(cursor: str) -> int:
+        return replica.stream._cursors.parse(cursor, world.workspace).offset
+
+    before = offset_of(client.cursor)
     elsewhere = world.conversation(name)
     await world.publish(*[elsewhere.next() for _ in range(3)])
+    await eventually(lambda: offset_of(client.cursor) == before + 3, "a heartbeat behind the others' events")
     await eventually(lambda: len(client.of("heartbeat")) >= 3, "three heartbeats")
-    assert client.cursor != before
-    assert client.frames[0]["heartbeat_s"] == SETTINGS.heartbeat_s
+    assert client.events == []
+    assert client.frames[0]["heartbeat_s"] == BEATING.heartbeat_s
 
 
 def _together(partition_of: object, one: str, other: str) -> bool:
@@ -104,7 +112,7 @@ def _together(partition_of: object, one: str, other: str) -> bool:
 
 
 async def test_a_stalled_reader_is_closed_and_a_healthy_one_gets_everything(world: StreamWorld) -> None:
-    replica = await world.replica(replace(SETTINGS, buffer_bytes=256 * 1024))
+    replica = await world.replica(IMPATIENT)
     conversation = world.conversation()
     healthy, stalled = await replica.client(), await replica.stalled()
     sent = 0
@@ -122,7 +130,7 @@ async def test_a_stalled_reader_is_closed_and_a_healthy_one_gets_everything(worl
 
 
 async def test_a_slow_reader_learns_that_it_was_too_slow_and_resumes_without_a_gap(world: StreamWorld) -> None:
-    replica = await world.replica(replace(SETTINGS, buffer_bytes=256 * 1024, linger_s=30))
+    replica = await world.replica(IMPATIENT)
     conversation = world.conversation()
     slow = await replica.stalled()
     while not replica.counted("stream_dismissed", code="4008"):
@@ -161,7 +169,7 @@ async def test_draining_sends_everybody_away_and_they_resume_on_another_replica(
     await first.stream.stop()
     await world.publish(conversation.next())
     for client in clients:
-        assert client.code == 1001
+        await eventually(lambda: client.code == 1001, "sent away")  # noqa: B023
         await has(await second.client(client.cursor), [2])
 
 

@@ -111,7 +111,7 @@ async def test_a_slow_reader_is_not_hurried_through_a_replay(world: StreamWorld)
     conversation = world.conversation()
     for _ in range(20):
         await world.publish(*[conversation.next("x" * 10_000) for _ in range(40)])
-    replica = await world.replica(replace(TINY, buffer_bytes=100_000, heartbeat_s=25))
+    replica = await world.replica(replace(TINY, buffer_bytes=100_000))
     client = await replica.stalled(after(replica, 0))
     healthy = await replica.client(after(replica, 0))
     await has(healthy, range(1, 801))
