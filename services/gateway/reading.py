@@ -37,7 +37,9 @@ class Reader:
         state = await self._known(member, ident)
         if state.status is None:
             raise not_found("There is no such conversation.")
-        return state if state.seq >= min_seq else await self.until(state, lambda now: now.seq >= min_seq)
+        if state.seq >= min_seq:
+            return state
+        return await self.until(state, lambda now: now.seq >= min_seq, WAIT_S)
 
     async def contact(self, member: Principal, ident: str) -> ConversationState:
         """The conversation state that holds the contact; perhaps not opened yet. Problem 404."""
@@ -53,9 +55,9 @@ class Reader:
         return conversation_id(contact)
 
     async def until(
-        self, state: ConversationState, good: Callable[[ConversationState], bool], seconds: float = WAIT_S
+        self, state: ConversationState, good: Callable[[ConversationState], bool], seconds: float
     ) -> ConversationState:
-        """The conversation as soon as it is as wanted. Problem 503 `LAGGING` when that takes too long."""
+        """The conversation as soon as it is as wanted. Problem 503 `LAGGING` when that takes longer than `seconds`."""
 
         async def probe() -> ConversationState | None:
             now = await self._store.conversation(state.workspace, state.id)

@@ -1,21 +1,32 @@
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
 from pymongo import MongoClient
 
 from relaydesk.installation import installation_secrets
+from services.gateway import commanding, marking, reading
 from services.gateway.store.indexes import Indexes
 from shared.engines.addresses import Addresses
 from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Driver, Mongo
 from shared.testing.api import Api
 from shared.testing.engines import drop_topics
+from tests.integration.conftest import GRANTED_S
 from tests.integration.gateway.installation import Installation, Place, Running, known
 from tests.integration.gateway.neighbours import Neighbours
 
 PAGE = "<!doctype html><title>console</title>"
+
+
+@pytest.fixture(scope="package", autouse=True)
+def patient() -> Iterator[None]:
+    """A busy machine is no reason for 202 or `LAGGING`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (commanding, marking, reading):
+            patch.setattr(module, "WAIT_S", GRANTED_S)
+        yield
 
 
 @pytest_asyncio.fixture(params=["motor", "pymongo"])

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
+from services.gateway import reading
 from services.gateway.core import ConversationState
 from services.gateway.fold import Changes
 from services.gateway.store.inbox import Inbox, InboxStore, Page
@@ -15,6 +16,7 @@ from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
 from tests.integration.gateway.installation import Installation, known
 
+AS_SHIPPED_S = reading.WAIT_S
 NO_ONES = "4c1a7d3e-52b8-4f06-9d1e-a3b7c5e2f840"
 
 
@@ -33,11 +35,19 @@ async def test_a_new_conversation_is_open_unassigned_and_unread(agent: Api, conv
 async def test_what_the_stream_told_is_found_even_where_the_read_model_is_behind(
     installation: Installation, agent: Api, workspace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    apply, go_on = ProjectionStore.apply, asyncio.Event()
+    """It goes on when somebody has found it behind for the third time."""
+    apply, position, go_on = ProjectionStore.apply, InboxStore.position, asyncio.Event()
+    asked: list[str] = []
 
     async def held(self: ProjectionStore, changes: Changes, moves: Sequence[Move]) -> None:
         await go_on.wait()
         await apply(self, changes, moves)
+
+    async def looked(self: InboxStore, partition: str) -> int:
+        asked.append(partition)
+        if len(asked) == 3:
+            go_on.set()
+        return await position(self, partition)
 
     monkeypatch.setattr(ProjectionStore, "apply", held)
     ident = await installation.says(workspace, "customer", "hello")
@@ -45,9 +55,13 @@ async def test_what_the_stream_told_is_found_even_where_the_read_model_is_behind
     async def said() -> bool:
         return len(await installation.events(workspace, "message.received")) == 1
 
-    await eventually(said, "the message on the log")
-    asyncio.get_running_loop().call_later(0.5, go_on.set)
-    assert (await agent.call("GET", f"/v1/conversations/{ident}")).status == 200
+    try:
+        await eventually(said, "the message on the log")
+        monkeypatch.setattr(InboxStore, "position", looked)
+        assert (await agent.call("GET", f"/v1/conversations/{ident}")).status == 200
+        assert len(asked) >= 3
+    finally:
+        go_on.set()
 
 
 async def test_the_inbox_is_paged_by_latest_activity_and_misses_nobody(
@@ -132,8 +146,12 @@ async def test_who_streams_from_the_lists_cursor_misses_nothing_that_the_list_la
         assert not stream.of(conversation)
 
 
+def test_what_is_coming_is_waited_for_as_long_as_the_contract_says() -> None:
+    assert AS_SHIPPED_S == 2
+
+
 async def test_min_seq_waits_for_what_is_coming_and_says_when_it_does_not(
-    installation: Installation, agent: Api, workspace: str, conversation: str
+    installation: Installation, agent: Api, workspace: str, conversation: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = f"/v1/conversations/{conversation}"
     waiting = asyncio.create_task(agent.call("GET", f"{path}/messages?min_seq=5"))
@@ -141,6 +159,7 @@ async def test_min_seq_waits_for_what_is_coming_and_says_when_it_does_not(
     answer = await waiting
     assert (answer.status, answer.body["seq"]) == (200, 5)
     assert [item["seq"] for item in answer.body["items"]] == [1, 2, 3, 4, 5]
+    monkeypatch.setattr(reading, "WAIT_S", 0.2)
     await agent.refused("GET", f"{path}?min_seq=1000", 503, "LAGGING")
 
 
@@ -159,7 +178,10 @@ async def test_reading_is_marked_once_for_all_and_never_goes_back(
     assert (await known(agent, ident, 6))["unread"] == 1
 
 
-async def test_a_mark_beyond_the_end_is_refused_and_silences_nothing(agent: Api, conversation: str) -> None:
+async def test_a_mark_beyond_the_end_is_refused_and_silences_nothing(
+    agent: Api, conversation: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "WAIT_S", 0.2)
     await agent.refused("POST", f"/v1/conversations/{conversation}/read", 503, "LAGGING", {"up_to_seq": 999})
     assert (await agent.ok("GET", f"/v1/conversations/{conversation}"))["unread"] == 1
 

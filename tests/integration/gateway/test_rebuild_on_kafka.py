@@ -8,11 +8,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from tests.integration.gateway.installation import Installation, Running, known
 
 NAME = "new"
+pytestmark = pytest.mark.timeout(300)  # it starts the command several times, and two replicas
 
 
 @asynccontextmanager
@@ -46,7 +49,7 @@ async def said(process: asyncio.subprocess.Process, text: str) -> str:
 
 
 async def complaint(process: asyncio.subprocess.Process) -> str:
-    _, errors = await asyncio.wait_for(process.communicate(), 30)
+    _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     return errors.decode()
 
@@ -95,7 +98,7 @@ async def test_replicas_go_over_to_a_rebuilt_model_and_nothing_is_lost(
                 state = await reader.ok("GET", f"/v1/conversations/{people[3]}?min_seq={sent.body['seq']}")
                 assert state["seq"] >= sent.body["seq"]
         following.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(following.wait(), 10) == 0
+        assert await asyncio.wait_for(following.wait(), 60) == 0
     await eventually(same, "both to show the same without the command")
     await installation.says(workspace, "customer-4", "more")
     await known(elsewhere, people[4], 5)
