@@ -64,16 +64,17 @@ class Place:
 
 
 class Process:
-    """One life of the service, put together as in `app`, so that a test can stand between it and Kafka."""
+    """One life of the service, put together as in `app`, so that a test can stand between it and Kafka. `grace_s`: so
+    long may a batch under way take to its commit when it ends."""
 
-    def __init__(self, place: Place, wrap: Wrap = unwrapped) -> None:
+    def __init__(self, place: Place, wrap: Wrap, grace_s: float) -> None:
         self.metrics, self.fatals = Metrics(), list[BaseException]()
         messaging = Messaging(place.kafka, "routing", "1", self.metrics, self.fatals.append)
         mongo, producer, incarnations = place.mongo(self.metrics), messaging.producer(), messaging.incarnations()
         self.db, store = mongo.db, Store(mongo)
         ports = Ports(store, wrap(producer), incarnations, SystemClock(), Meter(self.metrics))
         routing = Routing(ports, 1_000)
-        options = GroupOptions(retry=SOON, on_dead_letter=routing.dead_lettered, grace_s=0.2)
+        options = GroupOptions(retry=SOON, on_dead_letter=routing.dead_lettered, grace_s=grace_s)
         group = messaging.group("routing", ROUTING_INPUTS, routing, producer, options)
         self._components: list[Component] = [mongo, store, producer, incarnations, group]
         self._stack = AsyncExitStack()
@@ -108,8 +109,8 @@ class Installation:
     async def stop(self) -> None:
         await self._producer.stop()
 
-    def process(self, wrap: Wrap = unwrapped) -> Process:
-        return Process(self.place, wrap)
+    def process(self, wrap: Wrap = unwrapped, grace_s: float = 30.0) -> Process:
+        return Process(self.place, wrap, grace_s)
 
     async def write(self, *items: Item) -> None:
         await self.write_bytes((item, encode(item)) for item in items)

@@ -74,7 +74,7 @@ async def test_a_batch_that_was_written_and_not_published_is_published_by_the_ne
     installation: Installation,
 ) -> None:
     severed = Severed()
-    async with installation.process(severed):
+    async with installation.process(severed, grace_s=0.2):
         await installation.write(*(message(customer=who) for who in CUSTOMERS))
         await severed.asked.wait()
     assert await installation.events() == []
