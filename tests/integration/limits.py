@@ -22,4 +22,4 @@ async def assert_limited(api: Api, path: str, method: str = "GET") -> None:
     async def served() -> bool:
         return (await api.call(method, path)).status == 200
 
-    await eventually(served, "a second later the member is served again", timeout=10)
+    await eventually(served, "a second later the member is served again")

@@ -32,7 +32,7 @@ async def first_record(kafka: str, topic: str) -> bytes | None:
     consumer = AIOKafkaConsumer(topic, bootstrap_servers=kafka, auto_offset_reset="earliest")
     await consumer.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             value: bytes | None = (await consumer.getone()).value
             return value
     finally:

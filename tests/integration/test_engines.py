@@ -34,8 +34,9 @@ async def test_kafka_gives_back_what_it_acknowledged(engines: Addresses, topic_p
 
 
 async def test_kafka_never_creates_a_topic_that_a_client_merely_names(engines: Addresses, topic_prefix: str) -> None:
-    producer = AIOKafkaProducer(bootstrap_servers=engines.kafka, request_timeout_ms=1000, metadata_max_age_ms=200)
+    producer = AIOKafkaProducer(bootstrap_servers=engines.kafka, metadata_max_age_ms=200)
     await producer.start()
+    producer.client._request_timeout_ms = 1000  # for how long it asks for the topic
     try:
         with pytest.raises(UnknownTopicOrPartitionError):
             await producer.send_and_wait(f"{topic_prefix}typo", b"lost?")
@@ -54,7 +55,7 @@ def test_s3_has_the_bucket_and_keeps_an_object(engines: Addresses, workspace: st
 
 def test_s3_refuses_who_has_no_key(engines: Addresses) -> None:
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(f"{engines.s3}/{BUCKET}", timeout=5)
+        urllib.request.urlopen(f"{engines.s3}/{BUCKET}", timeout=60)
     assert 400 <= refused.value.code < 500
     refused.value.close()
 
@@ -155,7 +156,7 @@ def test_a_child_dies_with_its_supervisor_even_by_sigkill(tmp_path: Path) -> Non
         child = int(holder.stdout.readline())
         os.kill(child, 0)
         holder.kill()
-    asyncio.run(eventually(lambda: gone(child), "the child is gone", timeout=5))
+    asyncio.run(eventually(lambda: gone(child), "the child is gone"))
 
 
 def gone(pid: int) -> bool:
@@ -169,7 +170,7 @@ async def test_stopping_a_child_takes_its_own_children_along(tmp_path: Path) -> 
     grandchild = await eventually(lambda: int(child.output() or 0), "the grandchild's pid")
     child.stop()
     assert child.exit_code == -signal.SIGTERM
-    await eventually(lambda: gone(grandchild), "the grandchild is gone", timeout=5)
+    await eventually(lambda: gone(grandchild), "the grandchild is gone")
 
 
 async def test_a_child_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ async def test_an_event_stream_passes_piece_by_piece_and_ends_with_its_reader(
         assert await got.content.readuntil(b"\n\n") == b"data: 2\n\n"
         assert not ended.is_set()
         got.close()
-    await asyncio.wait_for(ended.wait(), 5)
+    await asyncio.wait_for(ended.wait(), 60)
 
 
 async def assert_problem(got: aiohttp.ClientResponse, status: int, code: str) -> None:
@@ -192,7 +192,7 @@ async def sent(port: int, line: bytes) -> tuple[bytes, bytes]:
     """A request of this very line. -> (head of the answer, its body)"""
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     writer.write(line + b"\r\nHost: desk.example\r\nConnection: close\r\n\r\n")
-    head, _, body = (await asyncio.wait_for(reader.read(), 5)).partition(b"\r\n\r\n")
+    head, _, body = (await asyncio.wait_for(reader.read(), 60)).partition(b"\r\n\r\n")
     writer.close()
     return head, body
 
