@@ -22,6 +22,8 @@ from shared.engines.local import EnginePorts, LocalEngines
 from shared.engines.s3 import S3Keys
 
 KEYS = S3Keys("relaydesk", "relaydesk-test-secret")
+PATIENCE = "serverSelectionTimeoutMS=60000&connectTimeoutMS=60000&socketTimeoutMS=60000"
+"""Of MongoDB's clients where it is not to be hurt: it may be held up for as long as a busy machine likes."""
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +31,7 @@ def engines() -> Iterator[Addresses]:
     """Where the engines of this test run are. Not to be hurt: see `own_engines`."""
     named = given(os.environ, "RELAYDESK_TEST_", KEYS)
     if named is not None:
-        yield named
+        yield _patient(named)
         return
     other_s3 = os.environ.get("RELAYDESK_TEST_S3")
     with _fresh_engines() as local:
@@ -37,7 +39,11 @@ def engines() -> Iterator[Addresses]:
         if other_s3:
             url, keys = split_s3_url(other_s3, KEYS)
             found = replace(found, s3=url, s3_keys=keys)
-        yield found
+        yield _patient(found)
+
+
+def _patient(found: Addresses) -> Addresses:
+    return replace(found, mongo=f"{found.mongo}{'&' if '?' in found.mongo else '?'}{PATIENCE}")
 
 
 @pytest.fixture(scope="session")

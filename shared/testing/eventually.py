@@ -25,9 +25,13 @@ async def eventually(probe: Callable[[], T | None], what: str, timeout: float = 
 async def eventually(
     probe: Callable[[], object], what: str, timeout: float = PATIENCE_S, every: float = 0.02
 ) -> object:
-    """Poll `probe` until it returns something true; AssertionError naming `what` and the last value or error."""
-    deadline, last = time.monotonic() + timeout, "never asked"
-    while time.monotonic() < deadline:
+    """Poll `probe` until it returns something true; AssertionError naming `what` and the last value or error.
+
+    Asked once more when the time is over: whoever was held up himself has not seen yet what came meanwhile.
+    """
+    deadline, over, last = time.monotonic() + timeout, False, ""
+    while not over:
+        over = time.monotonic() >= deadline
         try:
             value = probe()
             if inspect.isawaitable(value):

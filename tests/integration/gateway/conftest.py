@@ -13,7 +13,7 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.mongo import Driver, Mongo
 from shared.testing.api import Api
 from shared.testing.engines import drop_topics
-from tests.integration.conftest import GRANTED_S
+from tests.conftest import GRANTED_S
 from tests.integration.gateway.installation import Installation, Place, Running, known
 from tests.integration.gateway.neighbours import Neighbours
 

@@ -303,7 +303,7 @@ def test_a_route_with_roles_needs_an_access_check() -> None:
         route(api("gateway", None, Metrics()), "GET", "/v1/me")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(body=st.binary(max_size=1200) | st.text(max_size=300).map(str.encode), path=st.binary(max_size=30))
 async def test_any_bytes_get_a_documented_answer(served: Api, body: bytes, path: bytes) -> None:
     quoted = "".join(f"%{byte:02x}" for byte in path)
