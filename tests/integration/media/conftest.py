@@ -1,5 +1,5 @@
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
@@ -9,6 +9,13 @@ from shared.testing.api import Api
 from tests.integration.media.installation import Installation, Parts, emptied
 from tests.integration.media.story import Story
 from tests.integration.replicas import installed
+from tests.media_checks import of_equal_priority
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _checks_have_their_turn() -> Iterator[None]:
+    with of_equal_priority():
+        yield
 
 
 @pytest_asyncio.fixture(scope="package")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from services.media import sandbox
 from services.media.inspecting.archives import is_inside
 from services.media.sandbox import PROGRAM, NoVerdict, Sandbox, Verdict
 from shared.testing.recordings import silent_hours
@@ -16,7 +17,7 @@ DOCX = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 ODT = "application/vnd.oasis.opendocument.text"
 
 
-async def inspect(content: bytes, content_type: str, program: str = PROGRAM, wall_s: float = 30) -> Verdict:
+async def inspect(content: bytes, content_type: str, program: str = PROGRAM, wall_s: float = 120) -> Verdict:
     with tempfile.TemporaryFile() as file:
         file.write(content)
         file.flush()
@@ -87,15 +88,20 @@ async def test_what_lies_is_refused(content: bytes, content_type: str, code: str
     [("crashes", "UNREADABLE"), ("babbles", "UNREADABLE"), ("burns", "TOO_COMPLEX")],
 )
 async def test_whatever_becomes_of_the_process_is_a_verdict(program: str, code: str) -> None:
-    found = await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s=3)
+    found = await inspect(png(), "image/png", f"tests.unit.media.programs.{program}")
     assert found.code == code
 
 
-@pytest.mark.parametrize(("program", "code"), [("hangs", "TOO_COMPLEX"), ("fails", "UNREADABLE")])
-async def test_a_process_that_says_nothing_of_the_file_is_no_verdict(program: str, code: str) -> None:
+@pytest.mark.parametrize(("program", "wall_s", "code"), [("hangs", 0.5, "TOO_COMPLEX"), ("fails", 120, "UNREADABLE")])
+async def test_a_process_that_says_nothing_of_the_file_is_no_verdict(program: str, wall_s: float, code: str) -> None:
     with pytest.raises(NoVerdict) as nothing:
-        await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s=3)
+        await inspect(png(), "image/png", f"tests.unit.media.programs.{program}", wall_s)
     assert nothing.value.code == code
+
+
+async def test_a_check_gives_way_to_all_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox, "NICENESS", 19)
+    assert (await inspect(png(), "image/png", "tests.unit.media.programs.polite")).detail == "niceness 19"
 
 
 async def test_sound_that_plays_for_ten_hours_is_refused() -> None:

@@ -12,6 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from services.media.inspecting import pictures
+from services.media.sandbox import PROGRAM
 from shared.contracts.media_types import MEDIA_TYPES
 from tests.unit.media import webp
 from tests.unit.media.files import GIF, png
@@ -111,7 +112,7 @@ def test_the_confined_program_writes_it_into_the_open_file(tmp_path: Path, conte
     with source, thumb:
         source.write(content)
         source.seek(0)
-        words = (sys.executable, "-m", "services.media.inspecting.program", content_type, f"thumb={thumb.fileno()}")
+        words = (sys.executable, "-m", PROGRAM, content_type, "0", f"thumb={thumb.fileno()}")
         ended = subprocess.run(words, stdin=source, pass_fds=[thumb.fileno()], capture_output=True, check=True)
         thumb.seek(0)
         assert (ended.stdout, thumb.read()[8:12]) == (b'{"duration_s": null}', b"WEBP")

@@ -124,7 +124,7 @@ async def test_in_its_process_it_comes_out_the_same(tmp_path: Path) -> None:
     with source, ogg, m4a:
         source.write(recording("webm", "libopus", 1.0))
         source.flush()
-        box = Sandbox({"PYTHONPATH": str(ROOT)}, 30, PROGRAM)
+        box = Sandbox({"PYTHONPATH": str(ROOT)}, 120, PROGRAM)
         found: Verdict = await box.inspect(source, "audio/webm", {"ogg": ogg, "m4a": m4a})
         assert found.code is None and found.waveform is not None and len(found.waveform) == 64
         assert found.duration_s is not None
