@@ -65,7 +65,7 @@ async def endless(path: str, writer: asyncio.StreamWriter) -> None:
 
 async def dripping(path: str, writer: asyncio.StreamWriter) -> None:
     """A byte now and then."""
-    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 99999\r\n\r\n")
     while True:
         writer.write(b"x")
         await writer.drain()

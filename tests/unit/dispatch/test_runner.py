@@ -92,14 +92,14 @@ async def test_a_waiting_lane_has_its_turn_when_its_time_comes() -> None:
     work = Work(lambda key: waits.pop() if waits else None)
     async with running(work, lanes) as runner:
         put(lanes, runner, "a")
-        await eventually(lambda: len(work.turns) == 2, "the second turn", timeout=2)
+        await eventually(lambda: len(work.turns) == 2, "the second turn")
 
 
 @pytest.mark.parametrize("opened", [True, False])
 async def test_stop_waits_for_the_turns_under_way_but_not_for_ever(opened: bool) -> None:
     lanes, work = Lanes(Limits()), Work()
     work.stuck.add("a")
-    async with running(work, lanes, grace_s=5 if opened else 0.05) as runner:
+    async with running(work, lanes, grace_s=60 if opened else 0.05) as runner:
         put(lanes, runner, "a")
         await eventually(lambda: work.turns, "its turn")
         if opened:

@@ -49,7 +49,7 @@ class Desk:
             return (await self.commander.run(asked)).status
 
         task = asyncio.create_task(run())
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self.broker.arrivals.get()
         return task
 
@@ -66,9 +66,15 @@ def desk() -> Desk:
 
 @pytest.fixture(autouse=True)
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(commanding, "WAIT_S", 0.3)
+    monkeypatch.setattr(commanding, "WAIT_S", 60)
     monkeypatch.setattr(commanding, "PATIENCE_S", 0.1)
     monkeypatch.setattr(outcomes, "FIRST_POLL_S", 0.02)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For requests whose outcome does not come."""
+    monkeypatch.setattr(commanding, "WAIT_S", 0.2)
 
 
 async def test_a_command_is_kept_before_it_is_produced(desk: Desk) -> None:
@@ -91,13 +97,10 @@ async def test_an_unknown_result_is_mended_by_the_same_key(desk: Desk) -> None:
     assert (desk.built, len(desk.broker.taken)) == (1, 1)
 
 
-async def test_repeats_of_a_request_under_way_wait_and_produce_nothing(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(commanding, "WAIT_S", 10)
+async def test_repeats_of_a_request_under_way_wait_and_produce_nothing(desk: Desk) -> None:
     first = await desk.undecided(desk.asked())
     repeats = [asyncio.create_task(desk.commander.run(desk.asked())) for _ in range(5)]
-    await asyncio.sleep(0.15)
+    await asyncio.sleep(1.5 * commanding.PATIENCE_S)  # as long as they would wait if it were not under way
     desk.decide()
     assert await first == "accepted"
     assert {(await repeat).status for repeat in repeats} == {"accepted"}
@@ -112,6 +115,7 @@ async def test_a_decided_command_is_answered_without_producing(desk: Desk) -> No
     assert len(desk.broker.taken) == 1
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_an_undecided_one_is_produced_again_with_the_same_bytes(desk: Desk) -> None:
     task = await desk.undecided(desk.asked())
     assert await task == "pending"
@@ -131,6 +135,7 @@ async def test_another_request_under_the_key_is_refused_decided_or_not(desk: Des
     assert {reused.value.code, again.value.code} == {"KEY_REUSED"}
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_a_refusal_before_the_command_leaves_the_key_free(desk: Desk) -> None:
     async def refuse(stamp: Stamp) -> Command:
         raise Problem(422, "UNKNOWN_MEMBER", "…")
@@ -152,6 +157,7 @@ async def test_a_repeat_is_not_checked_again(desk: Desk) -> None:
     assert (await desk.commander.run(Asked(GRACE, CONVERSATION, "k", "d", refuse))).status == "accepted"
 
 
+@pytest.mark.usefixtures("impatient")
 async def test_the_record_names_who_asks_and_what(desk: Desk) -> None:
     await (await desk.undecided(desk.asked()))
     [record] = desk.broker.taken
@@ -187,7 +193,6 @@ def test_a_key_has_its_length(key: str) -> None:
 async def test_a_woken_waiter_asks_at_once_and_others_only_now_and_then(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commanding, "WAIT_S", 60)
     monkeypatch.setattr(outcomes, "FIRST_POLL_S", 60)
     task = await desk.undecided(desk.asked())
     [ident] = desk.commands.kept
@@ -197,5 +202,5 @@ async def test_a_woken_waiter_asks_at_once_and_others_only_now_and_then(
     assert desk.commands.asked == asked
     desk.commands.decide(ident)
     desk.outcomes.seen(ident)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await task == "accepted"

@@ -33,7 +33,7 @@ class Crowd:
         await asyncio.sleep(0)
 
     async def ended(self) -> list[str]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             return [state.status for state in await asyncio.gather(*self.waiting)]
 
 

@@ -84,7 +84,7 @@ def test_stopping_engines_where_none_run_is_no_error(tmp_path: Path, capsys: pyt
 def test_unknown_engines_are_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ENGINES", "podman")
     command = [sys.executable, "-m", "relaydesk", "run", "--data", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=20)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stderr) == (1, "relaydesk: ENGINES=podman: there is `local` and `docker`\n")
 
 

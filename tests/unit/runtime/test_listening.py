@@ -41,7 +41,7 @@ def post(connection: http.client.HTTPConnection, body: bytes, chunked: bool = Fa
 
 async def test_a_body_over_the_limit_is_answered_and_the_connection_stays_usable(port: int) -> None:
     def talk() -> list[int]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             too_large = b" " * (5 * MEBIBYTE)
             return [post(connection, body)[0] for body in (too_large, b"x" * MEBIBYTE, too_large, b"{}")]
@@ -53,7 +53,7 @@ async def test_a_body_over_the_limit_is_answered_and_the_connection_stays_usable
 
 async def test_a_body_of_unknown_length_is_limited_too(port: int) -> None:
     def talk() -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
         try:
             return post(connection, b" " * (MEBIBYTE + 1), chunked=True)
         finally:

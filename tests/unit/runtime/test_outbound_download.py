@@ -16,7 +16,8 @@ from shared.runtime.outbound_download import DownloadBounds, DownloadFailed, Dow
 from shared.runtime.outbound_url import OutboundPolicy
 from shared.testing.file_source import FILE, FileSource, dripping, endless, gives, says
 
-SOON = DownloadBounds(connect_s=1.0, pause_s=0.5, deadline_s=1.0)
+PATIENT = DownloadBounds(connect_s=60.0, pause_s=60.0, deadline_s=60.0)
+SOON = DownloadBounds(connect_s=60.0, pause_s=60.0, deadline_s=0.5)
 LIMIT = 100_000
 
 
@@ -27,11 +28,13 @@ async def source() -> AsyncIterator[FileSource]:
 
 
 @asynccontextmanager
-async def downloads(allow_private: bool = True, bounds: DownloadBounds = SOON) -> AsyncIterator[Downloads]:
+async def downloads(allow_private: bool = True, bounds: DownloadBounds = PATIENT) -> AsyncIterator[Downloads]:
     made = Downloads(OutboundPolicy(allow_private), bounds)
     await made.start()
-    yield made
-    await made.stop()
+    try:
+        yield made
+    finally:
+        await made.stop()
 
 
 async def got(url: str) -> bytes:
@@ -48,8 +51,8 @@ async def refusal(url: str, allow_private: bool = True) -> str:
     return refused.value.code
 
 
-async def failure(url: str) -> DownloadFailed:
-    async with downloads() as client:
+async def failure(url: str, bounds: DownloadBounds = PATIENT) -> DownloadFailed:
+    async with downloads(bounds=bounds) as client:
         with pytest.raises(DownloadFailed) as failed:
             await client.get(url, LIMIT, io.BytesIO())
     return failed.value
@@ -93,7 +96,7 @@ async def test_a_server_that_is_not_there_is_tried_again() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         await failure(f"http://127.0.0.1:{taken.getsockname()[1]}/")
-    await failure("http://no-such-host.invalid/")
+    await failure("http://no-such-host.invalid/", SOON)
 
 
 async def test_a_body_that_breaks_off_is_no_file(source: FileSource) -> None:
@@ -114,8 +117,8 @@ async def test_a_body_without_an_end_is_refused_at_the_limit(source: FileSource)
 async def test_a_slow_drip_ends_with_the_deadline(source: FileSource) -> None:
     source.answer = dripping
     began = asyncio.get_running_loop().time()
-    assert str(await failure(source.url())) == "TimeoutError"
-    assert asyncio.get_running_loop().time() - began < 3 * SOON.deadline_s
+    assert str(await failure(source.url(), SOON)) == "TimeoutError"
+    assert asyncio.get_running_loop().time() - began < 60, "it goes on for hours"
 
 
 async def test_a_bomb_is_not_unpacked(source: FileSource) -> None:

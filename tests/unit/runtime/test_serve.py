@@ -66,7 +66,7 @@ async def served(*services: Service) -> AsyncIterator["asyncio.Task[int]"]:
     finally:
         if not task.done():
             os.kill(os.getpid(), signal.SIGTERM)
-        await asyncio.wait_for(task, 20)
+        await asyncio.wait_for(task, 60)
 
 
 async def get(port: int, path: str) -> tuple[int, str]:
@@ -94,16 +94,19 @@ async def test_components_start_in_order_and_stop_in_reverse() -> None:
 
 async def test_an_engine_away_at_start_is_waited_for_alive_and_not_ready() -> None:
     diary: list[str] = []
-    one = service(Part("mongo", diary, [Transient("no primary"), ConnectionRefusedError()]), Part("consumer", diary))
+    away = [Transient("no primary"), ConnectionRefusedError()] * 1000
+    one = service(Part("mongo", diary, away), Part("consumer", diary))
     async with served(one) as task:
-        await eventually(lambda: one.http_port, "listening")
+        await eventually(lambda: len(diary) >= 2, "two tries")
         assert (await get(one.probe_port, "/healthz"))[0] == 200
         status, body = await get(one.http_port, "/")
         assert (status, "UNAVAILABLE" in body) == (503, True)
         assert (await get(one.probe_port, "/readyz"))[0] == 503
+        away.clear()
         await eventually(ready(one), "ready")
     assert task.result() == 0
-    assert diary[:4] == ["mongo failed", "mongo failed", "mongo started", "consumer started"]
+    assert diary[:2] == ["mongo failed"] * 2
+    assert [line for line in diary if line != "mongo failed"][:2] == ["mongo started", "consumer started"]
 
 
 async def test_a_signal_ends_the_waiting_for_an_engine() -> None:
@@ -118,7 +121,7 @@ async def test_a_component_that_cannot_start_ends_the_process_with_1_and_stops_t
     diary: list[str] = []
     one = service(Part("mongo", diary), Part("consumer", diary, [ValueError("two routing inputs differ")]))
     async with served(one, service(Part("other", diary), name="gateway")) as task:
-        assert await asyncio.wait_for(task, 10) == 1
+        assert await asyncio.wait_for(task, 60) == 1
     assert {"mongo stopped", "other stopped"} <= set(diary)
 
 
@@ -128,7 +131,7 @@ async def test_a_component_that_dies_later_ends_the_process_with_1() -> None:
     async with served(one) as task:
         await eventually(ready(one), "ready")
         one.health.fatal(Fatal("fenced"))
-        assert await asyncio.wait_for(task, 10) == 1
+        assert await asyncio.wait_for(task, 60) == 1
     assert diary == ["consumer started", "consumer stopped"]
 
 
@@ -219,6 +222,6 @@ async def test_a_process_ends_in_order_on_signals_however_many(tmp_path: Path, n
     await eventually(lambda: state.exists() and state.read_text() == "started", "started")
     process.send_signal(number)
     process.send_signal(number)
-    out, _ = await asyncio.wait_for(process.communicate(), 15)
+    out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert (process.returncode, state.read_text()) == (0, "stopped")
     assert b'"event":"stopped"' in out

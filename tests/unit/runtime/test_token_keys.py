@@ -90,6 +90,7 @@ async def test_a_new_key_of_the_issuer_is_found_soon_and_the_url_is_not_asked_pe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(token_keys, "RETRY_S", 0.3)
+    monkeypatch.setattr(token_keys, "FETCH_TIMEOUT_S", 60.0)
     issuer = Issuer()
     server = await asyncio.start_server(issuer.answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
