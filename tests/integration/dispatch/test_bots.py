@@ -1,7 +1,5 @@
 """Questions to a webhook bot, on real engines."""
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,14 +9,14 @@ import pytest_asyncio
 from shared.contracts.commands import BotFailed, BotReply
 from shared.contracts.ids import bot_reply_id
 from shared.runtime.component import Service
-from shared.testing.adapter import Adapter, Breaks, Hangs, Reaction, Says, Seen
+from shared.testing.adapter import Adapter, Breaks, Reaction, Says
 from shared.testing.eventually import eventually
 from tests.integration.dispatch.installation import Installation, Talk
 
 
 @pytest_asyncio.fixture(scope="module")
 async def life(installation: Installation) -> AsyncIterator[Service]:
-    async with installation.dispatch(dispatch_bot_deadline_s=1.0) as service:
+    async with installation.dispatch() as service:
         yield service
 
 
@@ -97,39 +95,6 @@ async def test_a_bad_answer_is_a_failure_that_says_why(
     await talk.ask()
     (said,) = await told(installation, talk)
     assert isinstance(said, BotFailed) and said.reason == reason and len(adapter.seen) == asked
-
-
-async def test_a_bot_that_answers_after_its_deadline_has_not_answered(
-    installation: Installation, adapter: Adapter, talk: Talk
-) -> None:
-    adapter.behaviour = lambda seen: Hangs()
-    begun = time.monotonic()
-    await talk.ask()
-    (said,) = await told(installation, talk)
-    assert isinstance(said, BotFailed) and said.reason == "NO_ANSWER"
-    assert time.monotonic() - begun > 0.9 and len(adapter.seen) == 1
-
-
-async def test_an_answer_that_comes_after_the_deadline_is_nobodys(
-    installation: Installation, adapter: Adapter, talk: Talk
-) -> None:
-    answered = asyncio.Event()
-
-    async def late(seen: Seen) -> Reaction:
-        if len(adapter.seen) == 1:
-            await asyncio.sleep(1.3)
-            answered.set()
-            return Says(200, {"replies": [{"text": "late"}]})
-        return Says(200, {"replies": [{"text": "in time"}]})
-
-    adapter.behaviour = late
-    await talk.ask()
-    await told(installation, talk)
-    await asyncio.wait_for(answered.wait(), 20)
-    await talk.ask()
-    failed, replied = await told(installation, talk, 2)
-    assert isinstance(failed, BotFailed) and failed.reason == "NO_ANSWER"
-    assert isinstance(replied, BotReply) and [reply.text for reply in replied.replies] == ["in time"]
 
 
 async def test_of_two_answers_to_a_question_the_first_counts(

@@ -3,22 +3,21 @@
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import pytest
 
 from services.dispatch.core.delivery import Delivery
 from services.dispatch.fence import Fence
+from services.dispatch.lanes import Lane
 from services.dispatch.store.deliveries import MongoDeliveries
+from shared.contracts.outbound import DeliverMessage
+from shared.runtime.consumer import GroupConsumer
 from shared.runtime.records import Partition
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.eventually import eventually
-from tests.integration.dispatch.installation import Installation, Talk
-from tests.integration.dispatch.process import Process
-
-UNDER_WAY_S = 0.3
-"""From the broker's answer until the adapter's handler runs, both processes waiting for their turn on a busy machine.
-An attempt that doesn't ask the broker comes seconds late here: dispatch has a backlog of fences."""
+from tests.integration.dispatch.installation import Installation, Talk, known
 
 
 async def test_bots_messages_go_out_until_the_fence_and_not_after(
@@ -75,21 +74,13 @@ async def test_a_fence_that_came_while_dispatch_was_down_counts_before_what_is_s
     assert report.error == "BOT_SILENCED" and len(adapter.seen) == tried
 
 
-class Impatient(Fence):
-    """A fence with the question for the end offset taken out: what is stored now is all it knows."""
-
-    async def _caught_up(self, at: Partition) -> None:
-        return
-
-
 @pytest.mark.parametrize("broken", [False, True], ids=["as it is", "without the end offset"])
 async def test_a_fence_behind_a_backlog_holds_because_the_end_offset_is_asked(
     installation: Installation, adapter: Adapter, talk: Talk, monkeypatch: pytest.MonkeyPatch, broken: bool
 ) -> None:
     """Intake is slow, so that a fence acknowledged by the broker is not stored yet when the bot's message is tried."""
-    if broken:
-        monkeypatch.setattr(Fence, "_caught_up", Impatient._caught_up)
-    store, gate = MongoDeliveries.add, asyncio.Event()
+    store, caught_up = MongoDeliveries.add, Fence._caught_up
+    gate, standing = asyncio.Event(), asyncio.Event()
 
     async def slow_add(
         self: MongoDeliveries, deliveries: Sequence[Delivery], fences: Mapping[str, int]
@@ -98,29 +89,62 @@ async def test_a_fence_behind_a_backlog_holds_because_the_end_offset_is_asked(
             await gate.wait()
         return await store(self, deliveries, fences)
 
-    monkeypatch.setattr(MongoDeliveries, "add", slow_add)
-    refusing = [True]
-    adapter.behaviour = lambda seen: Says(503, b"", {"Retry-After": "1"}) if refusing[0] else Says()
-    async with installation.dispatch(dispatch_fence_patience_s=5, dispatch_timeout_s=8):
-        bot = await talk.send(1, epoch=0)
-        await eventually(lambda: adapter.seen, "a first attempt")
-        await talk.fence(1)
-        acknowledged = time.monotonic()
-        refusing[0] = False
-        await eventually(lambda: broken is bool(installation.reports(bot)) or None, "its fate")
+    async def noted(self: Fence, at: Partition) -> None:
+        standing.set()
         if not broken:
-            gate.set()
-        late = [seen for seen in adapter.seen if seen.at > acknowledged + 0.05]
+            await caught_up(self, at)
+
+    monkeypatch.setattr(MongoDeliveries, "add", slow_add)
+    monkeypatch.setattr(Fence, "_caught_up", noted)
+    adapter.behaviour = lambda seen: Says(503, b"", {"Retry-After": "600"}) if len(adapter.seen) == 1 else Says()
+    async with installation.dispatch() as life:
+        await known(life, talk.channel_id)
+        bot = await talk.send(1, epoch=0)
+        await eventually(lambda: put_off(installation, bot[0]), "a first attempt came to nothing")
+        await talk.fence(1)
+        standing.clear()
+        await installation.channel(f"{adapter.url}?anew", talk.channel_id)  # so it is tried now
+        await asyncio.wait_for(standing.wait(), 60)
+        if broken:
+            await eventually(lambda: len(adapter.seen) == 2, "it is handed over behind its fence")
         gate.set()
         (report,) = await installation.reported(bot)
-    assert bool(late) is broken
+    assert len(adapter.seen) == (2 if broken else 1)
     assert report.status == ("sent" if broken else "failed")
 
 
+async def put_off(installation: Installation, record: DeliverMessage) -> bool:
+    return (await installation.state(record)).get("trouble") == "HTTP 503"
+
+
+class Passages:
+    """For each time that a bot's message passed its fence: when the broker had been asked for the last time before."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.of: dict[str, list[float]] = defaultdict(list)
+        """By conversation, monotonic seconds."""
+        asked: dict[object, float] = {}
+        end_offset, check = GroupConsumer.end_offset, Fence.check
+
+        async def noted_question(consumer: GroupConsumer, at: Partition) -> int:
+            asked[asyncio.current_task()] = time.monotonic()
+            return await end_offset(consumer, at)
+
+        async def noted_passage(fence: Fence, delivery: Delivery, lane: Lane) -> None:
+            asked.pop(asyncio.current_task(), None)
+            await check(fence, delivery, lane)
+            if delivery.record.bot_epoch is not None:
+                self.of[delivery.record.conversation_id].append(asked.get(asyncio.current_task(), time.monotonic()))
+
+        monkeypatch.setattr(GroupConsumer, "end_offset", noted_question)
+        monkeypatch.setattr(Fence, "check", noted_passage)
+
+
 async def test_takeovers_at_any_moment_are_never_followed_by_a_bots_message(
-    installation: Installation, adapter: Adapter, channel: str
+    installation: Installation, adapter: Adapter, channel: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dice = random.Random(5)
+    """Whatever goes out had asked the broker before the fence was acknowledged, however long it is on its way."""
+    passages, dice = Passages(monkeypatch), random.Random(5)
     acknowledged: dict[str, float] = {}
 
     def stumbling(seen: Seen) -> Reaction:
@@ -135,11 +159,11 @@ async def test_takeovers_at_any_moment_are_never_followed_by_a_bots_message(
         await talk.fence(1)
         acknowledged[talk.conversation] = time.monotonic()
         late = await talk.send(1, epoch=0)
-        await installation.reported([*bot, *late, *await talk.send(1)], timeout=40)
+        await installation.reported([*bot, *late, *await talk.send(1)])
 
-    async with Process(installation):
+    async with installation.dispatch():
         await installation.reported(await Talk(installation, channel).send(1))
         await asyncio.gather(*(takeover(dice.random()) for _ in range(60)))
     spoken = [seen for seen in adapter.seen if seen.body["author"]["kind"] == "bot"]
-    lateness = [seen.at - acknowledged[seen.conversation] for seen in spoken]
-    assert spoken and [late for late in lateness if late > UNDER_WAY_S] == []
+    assert spoken and len(spoken) == sum(len(passages.of[one]) for one in acknowledged)
+    assert [one for one, at in acknowledged.items() if passages.of[one] and max(passages.of[one]) > at] == []

@@ -10,10 +10,9 @@ from relaydesk.tokens import Person, mint
 from services.dispatch.app import kinds
 from shared.contracts.outbound import DeliverMessage
 from shared.runtime.component import Service
-from shared.runtime.table import Table
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.eventually import eventually
-from tests.integration.dispatch.installation import Installation, Talk
+from tests.integration.dispatch.installation import Installation, Talk, known
 from tests.unit.runtime.asgi import Answer, call
 
 SLOW = {"dispatch_backoff_s": 600.0, "dispatch_backoff_max_s": 600.0}
@@ -27,11 +26,9 @@ async def life(installation: Installation) -> AsyncIterator[Service]:
 
 
 @pytest_asyncio.fixture
-async def talk(installation: Installation, channel: str, life: Service) -> Talk:
-    """Begins when the channel is known: a lane in its turn at that moment is hurried, and would attempt twice."""
-    (table,) = [part for part in life.components if isinstance(part, Table)]
-    await eventually(lambda: channel in table, "the channel is known")
-    return Talk(installation, channel)
+async def channel(life: Service, channel: str) -> str:
+    await known(life, channel)
+    return channel
 
 
 class Stumbling:
