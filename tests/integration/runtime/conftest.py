@@ -12,7 +12,7 @@ from shared.engines.addresses import Addresses
 from shared.engines.kafka import Kafka
 from shared.engines.local import CACHE
 from shared.engines.ports import free_ports
-from shared.runtime import topic_admin
+from shared.runtime import messaging, topic_admin
 from shared.runtime.settings import KafkaSettings
 from tests.integration.runtime.worlds import REGISTRY, BrokerWorld, TwinWorld, World
 
@@ -32,6 +32,14 @@ class Running:
 
     async def close(self) -> None:
         await self._stack.aclose()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _patient_pings() -> Iterator[None]:
+    """A broker that answers is in time, however busy the machine is."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(messaging, "PING_TIMEOUT_MS", 60_000)
+        yield
 
 
 @pytest_asyncio.fixture

@@ -1,6 +1,8 @@
 """A member of a group as a process of its own: notes each handled record in a file, ends in order on SIGTERM.
 
-python -m tests.integration.runtime.member KAFKA PREFIX INSTANCE GROUP FILE SECONDS_PER_BATCH
+python -m tests.integration.runtime.member KAFKA PREFIX INSTANCE GROUP FILE SECONDS_PER_BATCH OFFSET
+
+The batch that begins at OFFSET is not through before SIGTERM has come. Killed, its session outlasts any test.
 """
 
 import asyncio
@@ -17,16 +19,21 @@ from shared.runtime.records import Partition
 from shared.runtime.settings import KafkaSettings
 from tests.integration.runtime.worlds import INBOUND
 
+SESSION_S = 300.0
+
 
 class Noting:
     """Writes `begin OFFSET` when a batch comes and `done OFFSET` for each record when it is through."""
 
-    def __init__(self, file: Path, seconds: float) -> None:
+    def __init__(self, file: Path, seconds: float, last: int, over: asyncio.Event) -> None:
         self._file = file
         self._seconds = seconds
+        self._last, self._over = last, over
 
     async def handle(self, batch: Batch) -> None:
         self._note(f"begin {batch.records[0].offset}")
+        if batch.records[0].offset == self._last:
+            await self._over.wait()
         await asyncio.sleep(self._seconds)
         for record in batch.records:
             self._note(f"done {record.offset}")
@@ -42,15 +49,16 @@ class Noting:
             file.write(line + "\n")
 
 
-async def main(kafka: str, prefix: str, instance: str, group: str, file: str, seconds: str) -> int:
+async def main(kafka: str, prefix: str, instance: str, group: str, file: str, seconds: str, last: str) -> int:
     over = asyncio.Event()
     messaging = Messaging(
         KafkaSettings(kafka=kafka, topic_prefix=prefix), "svc", instance, Metrics(), lambda _: over.set()
     )
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, over.set)
     producer = messaging.producer()
+    handler = Noting(Path(file), float(seconds), int(last), over)
     consumer = messaging.group(
-        group, [INBOUND], Noting(Path(file), float(seconds)), producer, GroupOptions(max_records=10)
+        group, [INBOUND], handler, producer, GroupOptions(max_records=10, session_timeout_s=SESSION_S)
     )
     await producer.start()
     await consumer.start()

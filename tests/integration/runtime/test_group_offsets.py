@@ -2,7 +2,6 @@
 
 import asyncio
 
-import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import RecordsToDelete
 
@@ -12,8 +11,6 @@ from shared.runtime.records import Outgoing
 from shared.testing.eventually import eventually
 from tests.integration.runtime.conftest import Running
 from tests.integration.runtime.worlds import INBOUND, QUICK, BrokerWorld, Recorder, numbered
-
-pytestmark = pytest.mark.timeout(60)
 
 GROUP = "routing"
 

@@ -81,7 +81,8 @@ async def test_a_tail_of_a_topic_that_is_missing_does_not_start(kafka: BrokerWor
 
 async def test_a_tail_gives_way_while_it_reads_a_backlog(kafka: BrokerWorld, running: Running) -> None:
     producer = await running.start(kafka.messaging.producer())
-    await producer.publish(numbered(20_000))
+    for first in range(0, 20_000, 1_000):
+        await producer.publish(numbered(1_000, first=first))
     turns = 0
     at_delivery: list[int] = []
 

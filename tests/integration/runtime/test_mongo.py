@@ -125,10 +125,16 @@ async def test_a_duplicate_key_comes_out_as_such_and_is_told_from_other_errors(m
 
 
 async def test_transactions_that_conflict_are_run_again_until_all_have_counted(mongo: Mongo, metrics: Metrics) -> None:
+    readers, all_have_read = 0, asyncio.Event()
+
     async def work(session: Session) -> None:
+        nonlocal readers
         counter = await mongo.db["things"].find_one({"_id": "counter"}, session=session)
         assert counter is not None
-        await asyncio.sleep(0.02)
+        readers += 1
+        if readers == 3:
+            all_have_read.set()
+        await all_have_read.wait()
         await mongo.db["things"].replace_one({"_id": "counter"}, {"n": counter["n"] + 1}, session=session)
 
     await asyncio.gather(*(mongo.transaction(work) for _ in range(3)))
@@ -159,14 +165,14 @@ async def test_a_cancelled_transaction_leaves_nothing_and_holds_nothing(mongo: M
     async def work(session: Session) -> None:
         await mongo.db["things"].update_one({"_id": "counter"}, {"$set": {"n": 7}}, session=session)
         written.set()
-        await asyncio.sleep(60)
+        await asyncio.Event().wait()
 
     task = asyncio.create_task(mongo.transaction(work))
     await written.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(40):  # it would stay open for a minute
         await mongo.db["things"].update_one({"_id": "counter"}, {"$inc": {"n": 1}})
     assert await mongo.db["things"].find_one({"_id": "counter"}) == {"_id": "counter", "n": 1}
 
@@ -183,7 +189,7 @@ HOLD_A_TRANSACTION = """
         async def work(session):
             await mongo.db["things"].update_one({"_id": "counter"}, {"$set": {"n": 7}}, session=session)
             print("written", flush=True)
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
 
         await mongo.transaction(work)
 
@@ -197,7 +203,7 @@ async def test_what_a_killed_process_left_open_ends_when_its_next_process_starts
     database = f"{mongo_prefix}_test"
     program = [sys.executable, "-c", textwrap.dedent(HOLD_A_TRANSACTION), engines.mongo, database, driver]
     killed = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
-    assert killed.stdout and await asyncio.wait_for(killed.stdout.readline(), 30) == b"written\n"
+    assert killed.stdout and await asyncio.wait_for(killed.stdout.readline(), 60) == b"written\n"
     killed.kill()
     await killed.wait()
 
@@ -227,9 +233,10 @@ HANG_THE_SERVER = """
         return all(state == "T" for state in states)
 
     async def main(url, database, driver, server):
+        patient = Mongo(url, database, driver, Metrics()).db["things"]
+        await patient.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
         mongo = Mongo(f"{url}&socketTimeoutMS=700", database, driver, Metrics())
         things = mongo.db["things"]
-        await things.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
 
         async def hang(session):
             await things.update_one({"_id": "one"}, {"$inc": {"n": 100}}, session=session)
@@ -246,14 +253,14 @@ HANG_THE_SERVER = """
         except Transient:
             print("away")
         os.kill(int(server), signal.SIGCONT)
-        end = time.monotonic() + 15
+        end = time.monotonic() + 40  # it would stay open for a minute
         while time.monotonic() < end:
             try:
                 await mongo.transaction(add_one)
                 break
             except Transient:
                 await asyncio.sleep(0.1)
-        print(await things.find_one({"_id": "one"}))
+        print(await patient.find_one({"_id": "one"}))
 
     asyncio.run(main(*sys.argv[1:]))
 """
@@ -268,7 +275,7 @@ async def test_what_a_server_that_hung_kept_open_does_not_hold_up_the_next_trans
     program = [sys.executable, "-c", textwrap.dedent(HANG_THE_SERVER), *words]
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
     try:
-        printed, _ = await asyncio.wait_for(process.communicate(), 60)
+        printed, _ = await asyncio.wait_for(process.communicate(), 120)
     finally:
         os.kill(server.pid, signal.SIGCONT)
     assert printed.decode().splitlines() == ["away", "{'_id': 'one', 'n': 1}"]
@@ -342,7 +349,7 @@ async def test_no_server_is_transient_everywhere(driver: Driver) -> None:
     """In a process of its own: PyMongo, closed while it connects, leaves that socket to the garbage collector."""
     program = [sys.executable, "-c", textwrap.dedent(ASK_NOBODY), NOWHERE, driver]
     process = await asyncio.create_subprocess_exec(*program, stdout=asyncio.subprocess.PIPE)
-    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    printed, _ = await asyncio.wait_for(process.communicate(), 120)
     assert printed.decode().split() == ["transient", "transient", "away"]
 
 
@@ -368,7 +375,7 @@ async def test_a_server_that_never_answers_is_transient_within_its_time(driver: 
     """In a process of its own: PyMongo leaves the socket of a handshake that timed out to the garbage collector."""
     program = [sys.executable, "-c", textwrap.dedent(ASK_A_SILENT_SERVER), driver]
     process = await asyncio.create_subprocess_exec(*program, stderr=asyncio.subprocess.PIPE)
-    _, errors = await asyncio.wait_for(process.communicate(), 60)
+    _, errors = await asyncio.wait_for(process.communicate(), 120)
     assert b"shared.runtime.faults.Transient: ServerSelectionTimeoutError" in errors
 
 

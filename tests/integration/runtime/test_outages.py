@@ -24,8 +24,6 @@ from tests.integration.runtime.worlds import CONTACTS, INBOUND, QUICK, REGISTRY,
 
 GROUP = "routing"
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest_asyncio.fixture
 async def hurt(own_kafka: Kafka) -> AsyncIterator[BrokerWorld]:
@@ -48,10 +46,19 @@ async def restart(broker: Kafka) -> None:
     await asyncio.to_thread(broker.wait_ready)
 
 
+async def starts(running: Running, part: Component) -> bool:
+    """Called again while what it needs is away, as a service does; a broker that has just come back may be, too."""
+    try:
+        await running.start(part)
+    except Transient:
+        return False
+    return True
+
+
 async def test_a_broker_that_was_killed_and_came_back_costs_nothing_but_time(
     own_kafka: Kafka, hurt: BrokerWorld, running: Running
 ) -> None:
-    producer = await running.start(hurt.messaging.producer(deadline_s=1.0))
+    producer = await running.start(hurt.messaging.producer())
     handler, rows, seen = Recorder(), dict[str, bytes | None](), list[Record]()
     consumer = await running.start(hurt.messaging.group(GROUP, [INBOUND], handler, producer, QUICK))
     table = await running.start(hurt.messaging.table(CONTACTS, rows.__setitem__))
@@ -61,6 +68,7 @@ async def test_a_broker_that_was_killed_and_came_back_costs_nothing_but_time(
     await hurt.messaging.ping()
 
     own_kafka.kill()
+    producer._deadline_s = 1.0
     with pytest.raises(Transient, match="unknown, retry with the same id"):
         await producer.publish(numbered(10, first=10))
     with pytest.raises(Transient):
@@ -78,10 +86,10 @@ async def test_a_broker_that_was_killed_and_came_back_costs_nothing_but_time(
             return False
         return True
 
-    await eventually(published, "the producer goes on", timeout=40)
-    await eventually(lambda: len(set(handler.values)) == 20, "the group goes on; what was unknown has arrived", 40)
-    await eventually(lambda: len(seen) == 20, "so does the tail", timeout=40)
-    await eventually(lambda: table.get("w:back") == b"1", "and the table", timeout=40)
+    await eventually(published, "the producer goes on")
+    await eventually(lambda: len(set(handler.values)) == 20, "the group goes on; what was unknown has arrived")
+    await eventually(lambda: len(seen) == 20, "so does the tail")
+    await eventually(lambda: table.get("w:back") == b"1", "and the table")
     assert [record.value for record in seen] == [str(number).encode() for number in range(20)], "each once, in order"
     assert not hurt.fatals
 
@@ -105,7 +113,7 @@ async def test_components_do_not_start_without_a_broker_but_do_when_it_is_there(
 
     await restart(own_kafka)
     for part in parts:
-        await running.start(part)
+        await eventually(lambda: starts(running, part), "it starts")  # noqa: B023
 
     await producer.publish(numbered(1))
     await eventually(lambda: handler.values == [b"0"], "all work")
@@ -114,24 +122,24 @@ async def test_components_do_not_start_without_a_broker_but_do_when_it_is_there(
 async def test_a_hanging_broker_fails_a_publish_in_time_and_a_stop_does_not_hang_with_it(
     own_kafka: Kafka, hurt: BrokerWorld, running: Running
 ) -> None:
-    producer, handler = hurt.messaging.producer(deadline_s=0.5), Recorder()
+    producer, handler = hurt.messaging.producer(), Recorder()
     await producer.start()
     consumer = hurt.messaging.group(GROUP, [INBOUND], handler, producer, QUICK)
     await consumer.start()
     await producer.publish(numbered(1))
     await eventually(lambda: handler.handled, "it works")
 
+    producer._deadline_s = 0.5
     os.kill(own_kafka.pid, signal.SIGSTOP)
     try:
         began = time.monotonic()
         with pytest.raises(Transient):
             await producer.publish(numbered(1))
-        assert time.monotonic() - began < 10, "the client's own patience is 40 s"
+        assert time.monotonic() - began < 25, "the client's own patience is 30 s"
+        began = time.monotonic()
         await consumer.stop()
         await producer.stop()
-        assert time.monotonic() - began < 25, (
-            "both stops are bounded: the sum of their limits, and room for a busy machine"
-        )
+        assert time.monotonic() - began < 35, "both are bounded: 20 s at most, and room for a busy machine"
     finally:
         os.kill(own_kafka.pid, signal.SIGCONT)
 
@@ -139,7 +147,7 @@ async def test_a_hanging_broker_fails_a_publish_in_time_and_a_stop_does_not_hang
 async def test_the_order_of_a_key_and_the_single_copy_survive_a_killed_broker(
     own_kafka: Kafka, hurt: BrokerWorld, running: Running
 ) -> None:
-    producer = await running.start(hurt.messaging.producer(deadline_s=60))
+    producer = await running.start(hurt.messaging.producer(deadline_s=200))
 
     async def publish_all() -> None:
         for first in range(0, 600, 3):
@@ -157,18 +165,22 @@ async def test_the_order_of_a_key_and_the_single_copy_survive_a_killed_broker(
 async def test_a_retry_does_not_pile_up_copies_while_the_first_attempt_is_still_on_its_way(
     own_kafka: Kafka, hurt: BrokerWorld, running: Running
 ) -> None:
-    producer = await running.start(hurt.messaging.producer(deadline_s=0.3))
+    producer = await running.start(hurt.messaging.producer())
     await producer.publish(numbered(1))
     await asyncio.to_thread(own_kafka.stop)
+    producer._deadline_s = 0.3
     for _ in range(10):
         with pytest.raises(Transient):
             await producer.publish(numbered(1, first=1))
     await restart(own_kafka)
 
     async def there() -> bool:
-        return len(await hurt.records(INBOUND)) == 2
+        try:
+            return len(await hurt.records(INBOUND)) == 2
+        except Transient:
+            return False
 
-    await eventually(there, "the unknown one has arrived, once", timeout=40)
+    await eventually(there, "the unknown one has arrived, once")
 
 
 async def test_a_lost_acknowledgement_neither_doubles_nor_reorders_records(

@@ -13,8 +13,6 @@ from shared.testing.eventually import eventually
 from tests.integration.runtime.conftest import Running
 from tests.integration.runtime.worlds import INBOUND, QUICK, BrokerWorld, Recorder, numbered
 
-pytestmark = pytest.mark.timeout(60)
-
 GROUP = "routing"
 
 

@@ -41,7 +41,15 @@ async def granted(secured: SecuredKafka) -> SecuredKafka:
     """With the rights of the contract, and the topics made by a user who has no more than those."""
     for principal in (COMMAND, "routing"):
         await secured.grant(principal, grants(principal), PREFIX)
-    await topic_admin.apply(_as(secured, COMMAND).messaging, REGISTRY)
+
+    async def applied() -> bool:
+        try:
+            await topic_admin.apply(_as(secured, COMMAND).messaging, REGISTRY)
+        except (Fatal, Transient):  # the broker has not heard of all rights yet
+            return False
+        return True
+
+    await eventually(applied, "the topics")
     return secured
 
 

@@ -156,6 +156,13 @@ async def test_a_topic_that_somebody_made_by_hand_gets_an_incarnation(bare: Brok
     await admin.create_topics([NewTopic(bare.messaging.on_broker(INBOUND), 2, 1)])
     await admin.close()
 
+    async def is_there() -> bool:
+        """A broker hears of a new topic a moment later."""
+        missing = f"topic {INBOUND} is {MISSING}"
+        return missing not in await topic_admin.check(bare.messaging, {INBOUND: REGISTRY[INBOUND]})
+
+    await eventually(is_there, "the topic")
+
     applied = await topic_admin.apply(bare.messaging, {META: REGISTRY[META], INBOUND: REGISTRY[INBOUND]})
 
     assert INBOUND not in applied.created

@@ -16,8 +16,6 @@ from shared.testing.eventually import eventually
 from shared.testing.second_broker import SecondBroker
 from tests.integration.runtime.worlds import COMMANDS, INBOUND, META, REGISTRY, BrokerWorld
 
-pytestmark = pytest.mark.timeout(120)
-
 
 @pytest.fixture
 def brokers(tmp_path: Path) -> Iterator[tuple[Kafka, Kafka]]:
