@@ -42,7 +42,7 @@ class Mongo(Engine):
         self._child.command = [str(mongod_binary()), "--dbpath", str(self.data), *options.split(), *limits.split()]
         self._child.start()
 
-    def wait_ready(self, seconds: float = 30.0) -> None:
+    def wait_ready(self, seconds: float = 60.0) -> None:
         """Until it is the primary of its replica set and takes writes; raises EngineError."""
         from shared.runtime.mongo_admin import ensure_replica_set, is_primary  # only here: it costs 0.2 s to import
 

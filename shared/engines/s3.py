@@ -69,7 +69,7 @@ class S3(Engine):
         }
         self._child.start()
 
-    def wait_ready(self, seconds: float = 20.0) -> None:
+    def wait_ready(self, seconds: float = 60.0) -> None:
         """Until it answers HTTP; raises EngineError."""
         wait_until(lambda: answers(self.port), self._child, seconds)
 

@@ -9,6 +9,9 @@ from typing import Any
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 
+CHECKED_WITHIN_S = 120.0
+"""A file waits for those before it, and for a process of its own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Got:
@@ -53,4 +56,4 @@ async def settled(api: Api, made: dict[str, Any]) -> dict[str, Any]:
         found = await api.ok("GET", f"/v1/files/{made['id']}")
         return found if found["state"] in ("ready", "rejected") else None
 
-    return await eventually(state, "ready or rejected")
+    return await eventually(state, "ready or rejected", CHECKED_WITHIN_S)

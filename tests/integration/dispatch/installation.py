@@ -43,7 +43,7 @@ from shared.runtime.secrets import SecretBox
 from shared.runtime.settings import KafkaSettings
 from shared.runtime.table import Table
 from shared.runtime.topic_admin import apply
-from shared.testing.eventually import eventually
+from shared.testing.eventually import PATIENCE_S, eventually
 from tests.unit.dispatch.builders import request
 
 SECRET = "whsec_" + "QUFB" * 8
@@ -62,7 +62,7 @@ TOPICS = {
 }
 PATIENT = {
     "dispatch_timeout_s": 20.0,
-    "dispatch_fence_patience_s": 20.0,
+    "dispatch_fence_patience_s": 15.0,
     "dispatch_bot_deadline_s": 20.0,
     "dispatch_backoff_s": 0.05,
 }
@@ -189,7 +189,7 @@ class Installation:
         idents = [record.message_id for record in wanted]
         return {ident: self._reports[ident] for ident in idents if ident in self._reports}
 
-    async def reported(self, wanted: Sequence[DeliverMessage], timeout: float = 60) -> list[DeliveryReported]:
+    async def reported(self, wanted: Sequence[DeliverMessage], timeout: float = PATIENCE_S) -> list[DeliveryReported]:
         """Wait for the reports of all these messages; in their order."""
 
         def all_there() -> list[DeliveryReported]:
