@@ -40,13 +40,22 @@ QUOTA = 1 << 20
 
 
 class Calendar:
-    """A clock that a test puts on; it goes on by itself, too."""
+    """A clock that stands still between two moves; each makes up for the time that has passed, too."""
 
     def __init__(self) -> None:
         self.ahead = timedelta()
 
+    @property
+    def ahead(self) -> timedelta:
+        """Of the real time."""
+        return self._ahead
+
+    @ahead.setter
+    def ahead(self, ahead: timedelta) -> None:
+        self._ahead, self._now = ahead, datetime.now(UTC) + ahead
+
     def now(self) -> datetime:
-        return datetime.now(UTC) + self.ahead
+        return self._now
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()
@@ -83,7 +92,7 @@ class Parts:
         return Worker("fetches", self.store, work, self.clock, Metrics(), Crew("f", at_once, share))
 
     def _checking(self, sandbox: Sandbox | None) -> Checking:
-        return Checking(self.keeper, sandbox or Sandbox({"PYTHONPATH": str(ROOT)}), self.clock)
+        return Checking(self.keeper, sandbox or Sandbox({"PYTHONPATH": str(ROOT)}, wall_s=300), self.clock)
 
 
 class Gateway(Neighbours):

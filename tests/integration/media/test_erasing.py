@@ -14,6 +14,8 @@ from services.media.store import Change, Claim, Stale
 from services.media.sweeping import INCOMING_LASTS
 from services.media.working import CLAIM_LASTS
 from shared.contracts import topics
+from shared.contracts.events import CloudEvent
+from shared.contracts.outbound import MediaRecord
 from shared.contracts.resources import Media
 from shared.contracts.shape import Shape
 from shared.contracts.wire import decode_event, encode
@@ -22,7 +24,7 @@ from shared.runtime.outbound_url import OutboundPolicy
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.file_source import FileSource, gives
-from shared.testing.uploads import fetch, settled, uploaded
+from shared.testing.uploads import CHECKED_WITHIN_S, fetch, settled, uploaded
 from tests.integration.media.installation import Installation, Parts
 from tests.integration.media.kept import exists, key_of, used_bytes
 from tests.integration.media.records import batch
@@ -78,14 +80,20 @@ class Live(Thread):
             found = [await self.agent.call("GET", f"/v1/media/{ident}") for ident in idents]
             return all(one.status == 200 and one.body["state"] == state for one in found)
 
-        await eventually(are, state, 30)
+        await eventually(are, state, CHECKED_WITHIN_S)
 
     async def is_taken_out(self, ident: str) -> None:
         media = await self.agent.ok("GET", f"/v1/media/{ident}")
         assert (media["code"], media["filename"], media["renditions"]) == ("CONTACT_ERASED", None, [])
         problem = await self.agent.refused("GET", f"/v1/media/{ident}/content", 409, "MEDIA_REJECTED")
         assert problem["reason"] == "CONTACT_ERASED"
-        former, last = (await records(self.installation, ident))[-2:]
+
+        async def told() -> list[MediaRecord] | None:
+            """It is stored before it is told."""
+            found = await records(self.installation, ident)
+            return found if found[-1].media.version == media["version"] else None
+
+        former, last = (await eventually(told, "the record of it"))[-2:]
         assert last.media == Media.model_validate_json(json.dumps(media))
         assert (last.media.version, last.media.attachable) == (former.media.version + 1, False)
 
@@ -109,9 +117,13 @@ async def test_what_is_of_an_erased_conversation_goes_and_what_is_not_stays(
     problem = await agent.refused("POST", f"/v1/media/{upload}/complete", 409, "MEDIA_REJECTED")
     assert problem["reason"] == "CONTACT_ERASED"
     await live.become([library, later, afterwards], "ready")
-    heard = [decode_event(one.value or b"") for one in await installation.read(topics.WORKSPACE_EVENTS)]
-    rejected = [one for one in heard if one.workspace == workspace and one.type == "relaydesk.media.rejected.v1"]
-    assert [(one.subject, one.audience) for one in rejected] == [(upload, "agent:agent-1")]
+
+    async def rejected() -> list[CloudEvent]:
+        heard = [decode_event(one.value or b"") for one in await installation.read(topics.WORKSPACE_EVENTS)]
+        return [one for one in heard if one.workspace == workspace and one.type == "relaydesk.media.rejected.v1"]
+
+    told = await eventually(rejected, "media.rejected")
+    assert [(one.subject, one.audience) for one in told] == [(upload, "agent:agent-1")]
     installation.gateway.seqs[live.conversation] = SEEN + 3
     await live.become([await live.attachment()], "ready")  # the customer wrote again, and is answered
 

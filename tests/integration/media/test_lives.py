@@ -77,14 +77,16 @@ async def test_who_lost_the_job_writes_nothing_any_more(parts: Parts) -> None:
 
 async def test_a_worker_that_is_stopped_gives_its_job_back_at_once(parts: Parts) -> None:
     media = await completed(parts, unique())
-    worker = parts.worker()
+    worker = parts.worker(sandbox=Sandbox({"PYTHONPATH": str(ROOT)}, program="tests.unit.media.programs.hangs"))
     await worker.start()
 
     async def claimed() -> bool:
         return await parts.mongo.db.media.find_one({"id": media.id, "job.until": {"$ne": None}}) is not None
 
-    await eventually(claimed, "it is at work", every=0.001)
-    await worker.stop()
+    try:
+        await eventually(claimed, "it is at work")
+    finally:
+        await worker.stop()
     assert await parts.worker().work()
     assert (await known(parts, media)).state == "ready"
 

@@ -12,7 +12,7 @@ from shared.contracts.wire import decode_event
 from shared.testing.api import Api
 from shared.testing.eventually import eventually
 from shared.testing.recordings import heard, recording
-from shared.testing.uploads import fetch
+from shared.testing.uploads import CHECKED_WITHIN_S, fetch
 from tests.integration.media.installation import Installation, unique
 from tests.unit.media import files
 from tests.unit.media.files import png
@@ -43,7 +43,7 @@ async def settled(api: Api, media: str) -> dict[str, Any]:
         found = await api.ok("GET", f"/v1/media/{media}")
         return found if found["state"] in ("ready", "rejected") else None
 
-    return await eventually(state, "ready or rejected", 30)
+    return await eventually(state, "ready or rejected", CHECKED_WITHIN_S)
 
 
 async def listened(api: Api, media: str, rendition: str = "") -> tuple[bytes, str]:
