@@ -143,10 +143,10 @@ def test_an_engine_that_ends_while_starting_shows_its_last_words(tmp_path: Path)
 HOLDER = """
 import sys, time, pathlib
 from shared.engines.process import Child
-child = Child("sleeper", ["sleep", "60"], pathlib.Path(sys.argv[1]))
+child = Child("sleeper", ["sleep", "600"], pathlib.Path(sys.argv[1]))
 child.start()
 print(child.pid, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -165,10 +165,10 @@ def gone(pid: int) -> bool:
 
 
 async def test_stopping_a_child_takes_its_own_children_along(tmp_path: Path) -> None:
-    child = Child("parent", ["sh", "-c", "sleep 60 & echo $!; wait"], tmp_path / "log")
+    child = Child("parent", ["sh", "-c", "sleep 600 & echo $!; wait"], tmp_path / "log")
     child.start()
     grandchild = await eventually(lambda: int(child.output() or 0), "the grandchild's pid")
-    child.stop()
+    child.stop(grace=60)
     assert child.exit_code == -signal.SIGTERM
     await eventually(lambda: gone(grandchild), "the grandchild is gone")
 

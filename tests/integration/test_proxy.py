@@ -21,7 +21,7 @@ class Upstream:
     """Plays every service; `handler` answers, `seen` keeps what came."""
 
     def __init__(self) -> None:
-        self.port = free_ports(1)[0]
+        self.port = 0
         self.seen: list[web.Request] = []
         self.bodies: list[bytes] = []
         self.handler: Handler = self.plain
@@ -44,7 +44,8 @@ async def upstream() -> AsyncIterator[Upstream]:
         app, auto_decompress=False, shutdown_timeout=0.1, handler_cancellation=True, max_field_size=65_536
     )
     await runner.setup()
-    await web.TCPSite(runner, LOOPBACK, service.port).start()
+    await web.TCPSite(runner, LOOPBACK, 0).start()
+    service.port = runner.addresses[0][1]
     yield service
     await runner.cleanup()
 
