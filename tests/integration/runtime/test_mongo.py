@@ -233,7 +233,8 @@ HANG_THE_SERVER = """
         return all(state == "T" for state in states)
 
     async def main(url, database, driver, server):
-        patient = Mongo(url, database, driver, Metrics()).db["things"]
+        options = "serverSelectionTimeoutMS=60000&connectTimeoutMS=60000&socketTimeoutMS=60000"
+        patient = Mongo(f"{url}&{options}", database, driver, Metrics()).db["things"]
         await patient.insert_many([{"_id": "one", "n": 0}, {"_id": "other", "n": 0}])
         mongo = Mongo(f"{url}&socketTimeoutMS=700", database, driver, Metrics())
         things = mongo.db["things"]
