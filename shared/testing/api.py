@@ -13,8 +13,11 @@ from typing import Any, NamedTuple
 import aiohttp
 from standardwebhooks.webhooks import Webhook
 
+from shared.testing.eventually import eventually
+
 AWAY = {0, 202, 429, 500, 502, 503, 504}
 """Statuses after which the same request is sent again; 0: no answer."""
+PATIENCE_S = 45.0
 
 
 class Answer(NamedTuple):
@@ -83,6 +86,28 @@ class Api:
             before = f"&before={page[0]['seq']}"
 
 
+class Patient(Api):
+    """A member who asks again, as the page does: while the answer is 503, and while a command is not decided.
+
+    For tests of what becomes of a request, not of what is answered meanwhile. Every command gets a key.
+    """
+
+    async def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        if method == "POST" and path.startswith("/v1/conversations/"):
+            headers = {"Idempotency-Key": uuid.uuid4().hex, **(headers or {})}
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            answer = await super().call(method, path, body, headers)
+            if not _is_open(answer) or time.monotonic() > deadline:
+                return answer
+            await asyncio.sleep(0.1)
+
+
+def _is_open(answer: Answer) -> bool:
+    pending = answer.status == 202 and isinstance(answer.body, dict) and answer.body.get("status") == "pending"
+    return pending or answer.status == 503
+
+
 class Channel:
     """An adapter's sending side: signed posts to the channel's inbound URL."""
 
@@ -144,3 +169,12 @@ async def probed(base: str, path: str = "/readyz") -> int:
             return (await probe.call("GET", path)).status
     except (aiohttp.ClientError, OSError, TimeoutError):
         return 0
+
+
+async def answers_well(base: str, path: str = "/readyz") -> None:
+    """Wait for it: a service that was away for a moment, or whose engine was, says so and comes back."""
+
+    async def well() -> bool:
+        return await probed(base, path) == 200
+
+    await eventually(well, f"200 of {base}{path}", timeout=90, every=0.1)

@@ -14,6 +14,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from shared.testing.api import answers_well
+from shared.testing.eventually import eventually
+
 PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 60.0
@@ -41,6 +44,12 @@ class System:
         pid = self.pid(service)
         os.kill(pid, signal.SIGKILL)
         return pid
+
+    async def restarted(self, service: str) -> None:
+        """SIGKILL, and wait until it serves again: what is killed sooner has done no work to be interrupted in."""
+        pid = self.kill(service)
+        await eventually(lambda: self.pid(service) != pid, f"{service} has a new pid")
+        await answers_well(self.info["services"][service]["probe"])
 
     def log_tail(self, size: int = 3000) -> str:
         return (self.folder / "run.log").read_bytes()[-size:].decode(errors="replace")

@@ -197,7 +197,7 @@ def test_importing_any_module_opens_no_socket_and_starts_no_thread_or_process() 
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]

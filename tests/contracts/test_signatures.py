@@ -19,6 +19,7 @@ from tests.snippets import fenced, typed
 
 PAGE = "docs/channels.md"
 SECRET = "whsec_" + base64.b64encode(bytes(range(24))).decode()
+STARTED_WITHIN_S = 15
 OTHER = "whsec_" + base64.b64encode(bytes(range(1, 25))).decode()
 BODIES = ("{}", '{"text":"Hello 👋 ünïcode"}', "", '{ "a" : 1 }\n')
 
@@ -72,12 +73,23 @@ def run(command: list[str], folder: Path, given: list[Case]) -> list[dict[str, o
         capture_output=True,
         text=True,
         cwd=folder,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     answers: list[dict[str, object]] = json.loads(done.stdout)
     return answers
+
+
+def answered_soon(command: list[str], folder: Path) -> tuple[list[Case], list[dict[str, object]]]:
+    """Of a run in which no signature came to another side of its 5 minutes while the program started."""
+    for _ in range(5):
+        given = cases()
+        begun = time.time()
+        answers = run(command, folder, given)
+        if time.time() - begun < STARTED_WITHIN_S:
+            return given, answers
+    raise AssertionError(f"the program takes more than {STARTED_WITHIN_S} s")
 
 
 def environment() -> dict[str, str]:
@@ -161,11 +173,11 @@ func main() {
 """
     )
     build = ["go", "build", "-o", "signatures", "signatures.go", "main.go"]
-    subprocess.run(build, cwd=folder, env=environment(), timeout=110, check=True)
+    subprocess.run(build, cwd=folder, env=environment(), timeout=400, check=True)
     return ["./signatures"]
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(("tool", "program"), [("python3", python), ("node", javascript), ("go", go)])
 def test_the_documented_code_signs_and_verifies_as_we_do(
     tool: str, program: Callable[[Path], list[str]], tmp_path: Path
@@ -173,8 +185,7 @@ def test_the_documented_code_signs_and_verifies_as_we_do(
     if shutil.which(tool) is None:
         pytest.skip(f"no {tool} on this machine")
     command = program(tmp_path)  # before the cases: a first build takes its time, and signatures get old
-    given = cases()
-    answers = run(command, tmp_path, given)
+    given, answers = answered_soon(command, tmp_path)
     for case, answer in zip(given, answers, strict=True):
         assert answer["verified"] is case.good, case
         if case.timestamp.isdecimal():
@@ -189,7 +200,7 @@ def test_the_shell_recipe_signs_as_we_do(tmp_path: Path) -> None:
     lines = [line for line in recipe.splitlines() if "=" in line and not line.lstrip().startswith(("curl", "-H"))]
     script = "\n".join(lines).replace("CHANNEL=… SECRET=whsec_…", f"SECRET={SECRET}")
     script += '\nprintf "%s\\n" "$ID" "$NOW" "$BODY" "v1,$SIGNATURE"'
-    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     ident, now, body, signature = done.stdout.splitlines()
     assert json.loads(body)["events"][0]["text"] == "Hi!"

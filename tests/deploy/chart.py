@@ -35,7 +35,7 @@ Object = dict[str, Any]
 
 def helm(*words: str) -> "subprocess.CompletedProcess[str]":
     assert HELM is not None
-    return subprocess.run([HELM, *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([HELM, *words], capture_output=True, text=True, timeout=200, check=False)
 
 
 def template(values: str, *words: str, release: str = RELEASE) -> "subprocess.CompletedProcess[str]":

@@ -6,7 +6,7 @@ import pytest
 import pytest_asyncio
 
 from shared.testing.adapter import Adapter
-from shared.testing.api import Api, Channel
+from shared.testing.api import Api, Channel, Patient
 from shared.testing.follower import Follower
 from shared.testing.system import System, running
 
@@ -25,31 +25,31 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest_asyncio.fixture
 async def agent(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], system.info["tokens"]["agent"]) as api:
+    async with Patient(system.info["api"], system.info["tokens"]["agent"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def agent2(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], system.info["tokens"]["agent2"]) as api:
+    async with Patient(system.info["api"], system.info["tokens"]["agent2"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def owner(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], system.info["tokens"]["owner"]) as api:
+    async with Patient(system.info["api"], system.info["tokens"]["owner"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def stranger(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], system.info["tokens"]["stranger"]) as api:
+    async with Patient(system.info["api"], system.info["tokens"]["stranger"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def public(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], None) as api:
+    async with Patient(system.info["api"], None) as api:
         yield api
 
 

@@ -1,8 +1,10 @@
 """What a bot says when it hands over, and what becomes of it when a person wants it silent before it has arrived."""
 
+import math
+
 import pytest
 
-from shared.testing.adapter import Adapter, Reaction, Says, Seen
+from shared.testing.adapter import Adapter, Reaction, Says, Seen, moment
 from shared.testing.api import Api, Channel
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
@@ -11,14 +13,14 @@ LAST = "A colleague takes over."
 
 
 class Refusing:
-    """An adapter's behaviour: takes people's messages, and a bot's only once it is `well`."""
+    """An adapter's behaviour: takes people's messages, and a bot's only if they begin once it is well."""
 
     def __init__(self) -> None:
-        self.well = False
+        self.well_since = math.inf
         self.taken: list[str] = []
 
     def __call__(self, seen: Seen) -> Reaction:
-        if seen.body["author"]["kind"] == "bot" and not self.well:
+        if seen.body["author"]["kind"] == "bot" and seen.begun < self.well_since:
             return Says(503, b"", {"Retry-After": "2"})
         self.taken.append(seen.text)
         return Says()
@@ -44,7 +46,7 @@ async def test_last_words_that_have_not_arrived_are_silenced_by_an_acknowledged_
             await agent.ok("POST", f"/v1/conversations/{conversation}/bot", {"enabled": False})
         else:
             assert (await agent.reply(conversation, "I am here", disable_bot=True)).status == 201
-        refusing.well = True
+        refusing.well_since = await moment()
 
         await eventually(lambda: "failed" in stream.statuses(conversation), "they are silenced")
         if by != "button":

@@ -138,7 +138,7 @@ async def webchat(api: str, data: Path, channel: str = "c1", secret: str = SECRE
         yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await asyncio.wait_for(process.wait(), 60) == 0
 
 
 async def _healthy(url: str) -> bool:

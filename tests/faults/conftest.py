@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from shared.testing.api import Api, Channel
+from shared.testing.api import Api, Channel, Patient
 from shared.testing.system import System, running
 
 
@@ -17,11 +17,11 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest_asyncio.fixture
 async def agent(system: System) -> AsyncIterator[Api]:
-    async with Api(system.info["api"], system.info["tokens"]["agent"]) as api:
+    async with Patient(system.info["api"], system.info["tokens"]["agent"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def channel(system: System) -> AsyncIterator[Channel]:
-    async with Api(system.info["api"], None) as public:
+    async with Patient(system.info["api"], None) as public:
         yield Channel(public, system.info["channel"]["id"], system.info["channel"]["secret"])

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import time
 import uuid
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from shared.testing.adapter import Adapter, Reaction, Says, Seen
+from shared.testing.adapter import Adapter, Reaction, Says, Seen, moment
 from shared.testing.api import Api, Channel, insist, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
@@ -18,8 +17,6 @@ BOT_TAKES_S = 5.0
 TAKEN_OVER_WITHIN_S = 7.0
 THE_BOT_GETS_S = 45.0
 """To be asked or to speak, where a takeover waits for that."""
-LOOP_PASSES = 8
-"""What it takes at most from bytes on a new connection to the adapter's handler."""
 
 
 @dataclass
@@ -119,10 +116,3 @@ class Takeover:
         key = uuid.uuid4().hex
         await insist(lambda: self.agent.reply(conversation, text, key, **fields), 201)
         self.stage.agents_texts.setdefault(conversation, []).append(text)
-
-
-async def moment() -> float:
-    """Now, after everything that had reached this process before was handled: its order isn't left to the loop."""
-    for _ in range(LOOP_PASSES):
-        await asyncio.sleep(0)
-    return time.monotonic()
