@@ -1,7 +1,7 @@
 """Voice messages and files in the agents' page: a real browser, its fake microphone, a whole running system."""
 
 import asyncio
-import json
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,10 @@ from shared.testing.follower import Follower
 from shared.testing.recordings import heard, recording
 from shared.testing.system import System
 from shared.testing.uploads import fetch
-from tests.e2e.console import opened, shows, signed_in
+from tests.e2e.console import opened, shows, signed_in, told
 from tests.unit.media.files import png
 
-pytestmark = [
-    pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium"),
-    pytest.mark.timeout(180),
-]
+pytestmark = pytest.mark.skipif(chromium() is None, reason="no chromium on this machine: apt-get install chromium")
 
 MICROPHONE = (
     "--use-fake-device-for-media-stream",
@@ -50,15 +47,18 @@ async def conversation(console: Page, channel: Channel, stream: Follower) -> str
     return found
 
 
-async def recorded(console: Page, seconds: float = 1.5) -> None:
-    """A draft that is ready."""
+async def recorded(console: Page, seconds: float = 1.5) -> float:
+    """A draft that is ready; -> seconds in which there was something to record."""
+    begun = time.monotonic()
     await console.click("#record")
     await console.until("!document.querySelector('#recording').hidden", "it records")
     words = "document.querySelector('#recording-time').textContent"
     await console.until(f"{words} >= '0:0{int(seconds)}'", "time goes by")
     assert await console.run("document.querySelector('#send').disabled")
     await console.click("#recording-stop")
+    lasted = time.monotonic() - begun
     await console.until("document.querySelector('#tray .chip.ready .player')", "the draft is ready")
+    return lasted
 
 
 async def drafts(api: Api, console: Page) -> list[dict[str, Any]]:
@@ -77,10 +77,10 @@ def delivered(adapter: Adapter, conversation: str) -> list[Seen]:
 async def test_an_agent_records_listens_and_sends(
     console: Page, agent: Api, adapter: Adapter, conversation: str
 ) -> None:
-    await recorded(console)
+    lasted = await recorded(console)
     (draft,) = await drafts(agent, console)
     assert (draft["state"], draft["purpose"]) == ("ready", "voice")
-    assert 0.9 < draft["duration_s"] < 10
+    assert 0.2 < draft["duration_s"] < lasted + 0.5, "a busy machine's microphone has gaps"
     assert not delivered(adapter, conversation)
     await console.click("#tray .play")
     await console.until(SECONDS_HEARD.format("#tray audio"), "it is heard")
@@ -91,7 +91,7 @@ async def test_an_agent_records_listens_and_sends(
     assert (item["kind"], item["content_type"]) == ("voice", "audio/ogg; codecs=opus")
     seconds, channels = heard((await fetch(item["url"])).body, "ogg")[:2]
     assert (abs(seconds - draft["duration_s"]) < 0.1, channels) == (True, 1)
-    await console.until("document.querySelector('#thread .ours .player')", "it is in the thread")
+    await console.until("document.querySelector('#thread .ours.sent .player')", "it is in the thread, as it stays")
     await console.until("document.querySelectorAll('#tray .chip').length === 0", "the tray is empty")
     await console.click("#thread .ours .play")
     await console.until(SECONDS_HEARD.format("#thread .ours audio"), "it is heard in the thread, too")
@@ -163,17 +163,27 @@ async def test_what_a_channel_does_not_carry_comes_back_into_the_box(
     console: Page, owner: Api, channel: Channel, conversation: str
 ) -> None:
     path = f"/v1/channels/{channel.ident}"
-    await owner.ok("PATCH", path, {"settings": {"capabilities": {"media": ["image"]}}})
 
+    async def takes_effect(status: int) -> None:
+        """The gateway hears of a channel a moment later: until then long texts are as before."""
+
+        async def has_heard() -> bool:
+            return (await owner.reply(conversation, "longer than ten")).status == status
+
+        await eventually(has_heard, f"the gateway answers {status}", every=0.2)
+
+    await owner.ok("PATCH", path, {"settings": {"capabilities": {"media": ["image"], "text_limit": 10}}})
     try:
+        await takes_effect(422)
         await recorded(console)
         await console.type("#text", "listen")
         await console.click("#send")
-        await shows(console, "#toasts .toast", "This channel carries no voice.")
+        await told(console, "This channel carries no voice.")
         assert await console.run("document.querySelector('#text').value") == "listen"
         await console.until("document.querySelector('#tray .chip.ready .player')", "the recording is there")
     finally:
         await owner.ok("PATCH", path, {"settings": {"capabilities": None}})
+    await takes_effect(201)
 
 
 async def test_files_of_customers_appear_when_they_are_here(console: Page, channel: Channel, stream: Follower) -> None:
@@ -200,10 +210,10 @@ async def test_files_of_customers_appear_when_they_are_here(console: Page, chann
         go.set()
         await console.until("document.querySelector('#thread .theirs .thumb')?.naturalWidth === 64", "the picture")
         await console.until("document.querySelector('#thread .theirs .player')", "the voice message")
-        await console.click("#thread .theirs .play")
-        await console.until(SECONDS_HEARD.format("#thread .theirs audio"), "the voice is heard")
         await shows(console, "#thread .file.refused", "gone.pdf could not be taken: the channel would not give it out")
+        await console.click("#thread .theirs .play")  # when all is there: each file that comes draws the message anew
+        await console.until(SECONDS_HEARD.format("#thread .theirs audio"), "the voice is heard")
     await console.call("Page.reload")
     await console.until("document.querySelector('.is-live')", "live again")
     await console.until("document.querySelector('#thread .theirs .thumb')?.naturalWidth === 64", "as the API says, too")
-    assert json.dumps(await console.run("document.querySelectorAll('#thread .file.pending').length")) == "0"
+    await console.until("!document.querySelector('#thread .file.pending')", "nothing is on its way")

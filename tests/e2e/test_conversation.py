@@ -149,6 +149,10 @@ async def test_receipts_only_raise_the_status(agent: Api, channel: Channel, stre
     assert [e["data"]["status"] for e in stream.of(conversation, "message.status_changed")][-1] == "read"
 
 
+def refusals(stream: Follower) -> list[str]:
+    return [frame["reason"] for frame in stream.frames if frame["type"] == "snapshot_required"]
+
+
 async def test_workspaces_do_not_see_each_other(
     system: System, agent: Api, stranger: Api, channel: Channel, stream: Follower
 ) -> None:
@@ -160,8 +164,8 @@ async def test_workspaces_do_not_see_each_other(
         await channel.say(who, "secret")
         conversation = await stream.conversation_of(who)
         await eventually(lambda: len(stream.of(conversation)) == 3, "we have it")
-        reasons = [f["reason"] for f in with_our_cursor.frames if f["type"] == "snapshot_required"]
-        assert reasons == ["foreign"]
+        await eventually(lambda: refusals(with_our_cursor), "our cursor is refused")
+        assert refusals(with_our_cursor) == ["foreign"]
         assert not [e for e in theirs.events + with_our_cursor.events if e["workspace"] == "demo"]
     for method, tail, body in (
         ("GET", "", None),

@@ -22,7 +22,7 @@ async def dlq(system: System, *words: str) -> tuple[int, str]:
     process = await asyncio.create_subprocess_exec(
         *command, env=environment, stdout=out, stderr=asyncio.subprocess.STDOUT
     )
-    printed, _ = await asyncio.wait_for(process.communicate(), 60)
+    printed, _ = await asyncio.wait_for(process.communicate(), 120)
     assert process.returncode is not None
     return process.returncode, printed.decode()
 
@@ -50,13 +50,13 @@ async def test_garbage_is_put_aside_shown_and_sent_again(system: System, channel
     async def put_aside(count: int) -> bool:
         return await letters(system) == before + count
 
-    await eventually(lambda: put_aside(12), "all of it is put aside", timeout=20)
+    await eventually(lambda: put_aside(12), "all of it is put aside", timeout=120)
     for name in (CHANNEL_INBOUND, f"{CHANNEL_INBOUND}.dlq"):
         status, printed = await dlq(system, "show", name, "--offset", str(before))
         assert status == 0 and "UNDECODABLE" in printed and rubbish[1:] in printed, printed
     status, printed = await dlq(system, "replay", CHANNEL_INBOUND, "--offset", str(before))
     assert (status, printed.split(";")[0]) == (0, f"1 written again to {CHANNEL_INBOUND}")
-    await eventually(lambda: put_aside(13), "it is put aside once more", timeout=20)
+    await eventually(lambda: put_aside(13), "it is put aside once more", timeout=120)
 
 
 async def test_a_letter_that_is_not_there_is_said_so(system: System) -> None:

@@ -38,13 +38,14 @@ async def test_a_library_file_is_sent_with_a_link_that_works_and_outlives_its_pl
 
 
 class Once:
-    """An adapter that refuses the first attempt."""
+    """An adapter that refuses the first attempt of this conversation: an earlier test's may come, too."""
 
-    def __init__(self) -> None:
+    def __init__(self, conversation: str) -> None:
+        self._conversation = conversation
         self._stumbled = False
 
     def __call__(self, seen: Seen) -> Reaction:
-        if self._stumbled:
+        if self._stumbled or seen.conversation != self._conversation:
             return Says()
         self._stumbled = True
         return Says(503)
@@ -57,7 +58,7 @@ async def test_a_second_attempt_carries_a_link_that_works(
     await settled(agent, made)
     await channel.say(who := someone(), "hi")
     conversation = await stream.conversation_of(who)
-    adapter.behaviour = Once()
+    adapter.behaviour = Once(conversation)
     await agent.ok(
         "POST", f"/v1/conversations/{conversation}/messages", {"attachments": [{"media_id": made["media_id"]}]}
     )

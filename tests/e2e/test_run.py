@@ -14,14 +14,16 @@ from urllib.parse import urlsplit
 import pytest
 
 from shared.engines.ports import LOOPBACK, is_free
-from shared.testing.api import Api, probed
+from shared.runtime.group_loop import GroupOptions
+from shared.testing.api import Api, answers_well
 from shared.testing.eventually import eventually
 from shared.testing.system import System, free_port_base, launch, stop, wait_ready
 from tests.e2e.processes import alive, family
 
 SERVICES = {"ingest", "routing", "gateway", "dispatch", "snippets", "media"}
 PEOPLE = {"owner", "manager", "agent", "agent2", "stranger"}
-SECOND_START_WITHIN_S = 15.0
+SECOND_START_WITHIN_S = GroupOptions().session_timeout_s
+"""Or the members of the run before still had their partitions."""
 
 
 def ports(info: dict[str, Any]) -> set[int]:
@@ -55,9 +57,8 @@ async def test_every_token_signs_its_member_in(system: System, who: str) -> None
 
 async def test_every_service_answers_its_probes(system: System) -> None:
     for service in system.info["services"].values():
-        async with Api(service["probe"], None) as probe:
-            for path in ("/startupz", "/healthz", "/readyz", "/metrics"):
-                assert (await probe.call("GET", path)).status == 200
+        for path in ("/startupz", "/healthz", "/readyz", "/metrics"):
+            await answers_well(service["probe"], path)
 
 
 async def test_console_and_web_chat_show_a_page(system: System) -> None:
@@ -86,13 +87,9 @@ async def test_the_documents_of_the_api_are_there_to_read_and_to_load(system: Sy
 
 async def test_a_service_that_is_killed_is_back_at_once_with_a_new_pid_in_the_file(system: System) -> None:
     killed = system.kill("snippets")
-    assert await eventually(lambda: system.pid("snippets") != killed, "the new pid is in the file", timeout=2)
+    assert await eventually(lambda: system.pid("snippets") != killed, "the new pid is in the file", timeout=20)
     assert alive({system.pid("snippets")})
-
-    async def ready() -> bool:
-        return await probed(system.info["services"]["snippets"]["probe"]) == 200
-
-    await eventually(ready, "it is ready again", timeout=10)
+    await answers_well(system.info["services"]["snippets"]["probe"])
 
 
 def test_a_data_folder_in_use_is_refused_in_one_line(system: System) -> None:
@@ -107,7 +104,7 @@ def test_ports_in_use_are_refused_in_one_line(system: System, tmp_path: Path) ->
 
 def refused(*options: str) -> str:
     command = [sys.executable, "-m", "relaydesk", "run", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     return done.stderr
@@ -142,7 +139,7 @@ async def test_two_installations_live_side_by_side_and_sigterm_ends_one_alone(sy
     finally:
         stop(second)
     assert second.process.returncode == 0
-    assert alive(ours) == set()
+    await eventually(lambda: not alive(ours), "what was told to die is dead", timeout=5)
     assert all(is_free(port) for port in ports(info))
     assert alive(theirs) == theirs
 
@@ -150,7 +147,7 @@ async def test_two_installations_live_side_by_side_and_sigterm_ends_one_alone(sy
 async def test_the_next_start_is_quick_finds_its_data_and_even_sigkill_leaves_nothing(folder: Path) -> None:
     again = launch(folder)
     try:
-        assert wait_ready(again) <= SECOND_START_WITHIN_S
+        assert wait_ready(again) < SECOND_START_WITHIN_S
         info = again.info
         assert info["channel"]["id"] == (folder / "channel").read_text()
         async with Api(info["api"], info["tokens"]["owner"]) as owner:
@@ -162,16 +159,16 @@ async def test_the_next_start_is_quick_finds_its_data_and_even_sigkill_leaves_no
         again.process.kill()
         again.process.wait()
         (folder / "info.json").unlink()
-    await eventually(lambda: not alive(ours), "nothing is left", timeout=5)
+    await eventually(lambda: not alive(ours), "nothing is left", timeout=30)
 
 
 async def test_ctrl_c_while_starting_stops_what_has_started(tmp_path: Path) -> None:
     starting = launch(tmp_path)
-    await eventually(lambda: "kafka is ready" in starting.log_tail(), "the engines have started", timeout=60)
+    await eventually(lambda: "kafka is ready" in starting.log_tail(1_000_000), "the engines have started", timeout=60)
     ours = family(starting.process.pid)
     os.kill(starting.process.pid, signal.SIGINT)
-    starting.process.wait(20)
-    assert alive(ours) == set()
+    starting.process.wait(60)
+    await eventually(lambda: not alive(ours), "what was told to die is dead", timeout=5)
     assert not (tmp_path / "info.json").exists()
 
 
@@ -184,4 +181,4 @@ async def test_an_engine_that_dies_is_started_again_on_its_port(system: System) 
         with socket.create_connection((LOOPBACK, urlsplit(engines["s3"]).port or 0), 1):
             return bool(engines["pids"]["s3"] != before)
 
-    await eventually(back, "S3 is back", timeout=10)
+    await eventually(back, "S3 is back")

@@ -8,7 +8,7 @@ import pytest
 import pytest_asyncio
 
 from shared.testing.adapter import Adapter
-from shared.testing.api import Api, Channel, said, someone
+from shared.testing.api import Api, Channel, Patient, said, someone
 from shared.testing.collector import Collected, Collector
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower
@@ -40,14 +40,14 @@ def traced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traced]:
 
 @pytest_asyncio.fixture
 async def agent(traced: Traced) -> AsyncIterator[Api]:
-    async with Api(traced.system.info["api"], traced.system.info["tokens"]["agent"]) as api:
+    async with Patient(traced.system.info["api"], traced.system.info["tokens"]["agent"]) as api:
         yield api
 
 
 @pytest_asyncio.fixture
 async def channel(traced: Traced) -> AsyncIterator[Channel]:
     info = traced.system.info["channel"]
-    async with Api(traced.system.info["api"], None) as public:
+    async with Patient(traced.system.info["api"], None) as public:
         yield Channel(public, info["id"], info["secret"])
 
 
@@ -56,7 +56,7 @@ async def adapter(traced: Traced) -> AsyncIterator[Adapter]:
     info = traced.system.info["channel"]
     async with (
         Adapter(secret=info["secret"]) as listening,
-        Api(traced.system.info["api"], traced.system.info["tokens"]["owner"]) as owner,
+        Patient(traced.system.info["api"], traced.system.info["tokens"]["owner"]) as owner,
     ):
         await owner.ok("PATCH", f"/v1/channels/{info['id']}", {"settings": {"outbound_url": listening.url}})
         yield listening
