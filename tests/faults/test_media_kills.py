@@ -7,15 +7,16 @@ import pytest
 
 from shared.testing.api import Api, Channel, insist, said, someone
 from shared.testing.eventually import eventually
-from shared.testing.file_source import FileSource, gives
+from shared.testing.file_source import Answers, FileSource, gives
 from shared.testing.follower import Follower, kind
 from shared.testing.recordings import recording
 from shared.testing.system import System
 from shared.testing.uploads import fetch
 from tests.unit.media.files import png
 
-RECORDINGS = 8
-FILES = 10
+KILLS = 3
+RECORDINGS, FILES = 3, 4
+"""For each of them."""
 
 
 async def completed(agent: Api, conversation: str, content: bytes) -> str:
@@ -33,32 +34,47 @@ async def completed(agent: Api, conversation: str, content: bytes) -> str:
     return media
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(600)
 async def test_recordings_and_customers_files_outlive_three_kills(system: System, agent: Api, channel: Channel) -> None:
+    who, go, wanted = someone(), asyncio.Event(), set[str]()
     async with Follower(agent, system.info["stream"]) as stream, FileSource() as source:
-        source.answer = gives(png(64), "image/png")
-        who = someone()
+        source.answer = gives_after(go, png(64))
         await channel.say(who, "hi")
         conversation = await stream.conversation_of(who)
-        content = recording("webm", "libopus", 60.0)
-        wanted = {await completed(agent, conversation, content) for _ in range(RECORDINGS)}
-        files = [{"kind": "image", "url": source.url(f"/{n}.png")} for n in range(FILES)]
-        await insist(lambda: channel.post([said(who, "pictures") | {"attachments": files}]), 202)
-        message = await eventually(lambda: received(stream), "the message with its files")
-        wanted |= {file["media_id"] for file in message["attachments"]}
-        for _ in range(3):
-            pid = system.kill("media")
-            await eventually(lambda: system.pid("media") != pid, "media is started again", 30)  # noqa: B023
-            await asyncio.sleep(2)  # into its jobs
+        content = recording("webm", "libopus", 30.0)
+        for number in range(KILLS):
+            wanted |= {await completed(agent, conversation, content) for _ in range(RECORDINGS)}
+            source.asked.clear()
+            urls = [source.url(f"/{number}-{n}.png") for n in range(FILES)]
+            files = [{"kind": "image", "url": url} for url in urls]
+            await insist(lambda: channel.post([said(who, "pictures") | {"attachments": files}]), 202)  # noqa: B023
+            await eventually(lambda: source.asked, "files are being fetched")
+            await system.restarted("media")
+        go.set()
+        messages = await eventually(lambda: with_files(stream, KILLS), "the messages with their files")
+        wanted |= {file["media_id"] for message in messages for file in message["attachments"]}
+        assert len(wanted) == KILLS * (RECORDINGS + FILES)
 
         def ready() -> list[str]:
             events = [event for event in stream.events if kind(event) == "media.ready"]
             return [event["data"]["media_id"] for event in events if event["data"]["media_id"] in wanted]
 
-        await eventually(lambda: set(ready()) == wanted, "all are ready", 150)
+        await eventually(lambda: set(ready()) == wanted, "all are ready", 240)
         assert len(ready()) == len(wanted)
 
 
-def received(stream: Follower) -> dict[str, Any] | None:
+def gives_after(go: asyncio.Event, content: bytes) -> Answers:
+    """Whoever asks before that is kept waiting."""
+    gives_now = gives(content, "image/png")
+
+    async def answer(path: str, writer: asyncio.StreamWriter) -> None:
+        await go.wait()
+        await gives_now(path, writer)
+
+    return answer
+
+
+def with_files(stream: Follower, count: int) -> list[dict[str, Any]] | None:
     messages = [event["data"]["message"] for event in stream.events if kind(event) == "message.received"]
-    return next((message for message in messages if message["attachments"]), None)
+    found = [message for message in messages if message["attachments"]]
+    return found if len(found) == count else None
