@@ -9,11 +9,9 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions
 from pymongo import MongoClient
 
-from relaydesk.installation import installation_secrets
-from relaydesk.ports import Ports
 from shared.contracts.ids import document_key
 from shared.contracts.topics import TOPICS, registry
-from shared.engines.local import LocalEngines
+from shared.engines.addresses import Addresses
 from shared.runtime import topic_admin
 from shared.runtime.health import Health
 from shared.runtime.messaging import Messaging
@@ -21,17 +19,18 @@ from shared.runtime.metrics import Metrics
 from shared.runtime.producer import partition_for
 from shared.runtime.settings import KafkaSettings
 from shared.testing.adapter import Adapter, Says
-from shared.testing.api import Api, Channel, someone
+from shared.testing.api import Api, Channel, Patient, someone
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole
 from shared.testing.system import System, free_port_base, launch, stop, wait_ready
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 MORE = 24
 
 
 @contextmanager
 def running(folder: Path, port_base: int) -> Iterator[System]:
+    """All services; the engines are the test run's, and go on."""
     system = launch(folder, "--split", port_base=port_base)
     try:
         wait_ready(system)
@@ -40,28 +39,28 @@ def running(folder: Path, port_base: int) -> Iterator[System]:
         stop(system)
 
 
-@contextmanager
-def engines_alone(folder: Path, port_base: int) -> Iterator[str]:
-    """-> Kafka's address."""
-    keys = installation_secrets(folder / "data").s3_keys
-    engines = LocalEngines(folder / "data", Ports(port_base).engines, keys)
-    engines.start()
-    try:
-        yield engines.addresses.kafka
-    finally:
-        engines.stop()
+@pytest.fixture
+def installation(
+    engines: Addresses, topic_prefix: str, mongo_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> Addresses:
+    """On engines that others use, too: topics and databases of its own."""
+    given = engines.environment()
+    given |= {"RELAYDESK_TOPIC_PREFIX": topic_prefix, "RELAYDESK_MONGO_PREFIX": mongo_prefix}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return engines
 
 
-async def grow(kafka: str) -> None:
+async def grow(kafka: str, prefix: str) -> None:
     """As `kafka-topics.sh --alter` does it; return when `relaydesk topics check` has nothing to say."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
         sized = [name for name, topic in TOPICS.items() if topic.sized]
-        await admin.create_partitions({name: NewPartitions(MORE) for name in sized})
+        await admin.create_partitions({prefix + name: NewPartitions(MORE) for name in sized})
     finally:
         await admin.close()
-    settings = KafkaSettings(kafka=kafka, topic_partitions=MORE)
+    settings = KafkaSettings(kafka=kafka, topic_prefix=prefix, topic_partitions=MORE)
     messaging = Messaging(settings, "test", "1", Metrics(), Health().fatal)
 
     async def is_right() -> bool:
@@ -70,11 +69,10 @@ async def grow(kafka: str) -> None:
     await eventually(is_right, "topics are as the setting says")
 
 
-def partitions_of(conversation: str, mongo: str) -> set[int]:
+def partitions_of(conversation: str, mongo: str, prefix: str) -> set[int]:
     """Where dispatch keeps the conversation's deliveries: with two replicas, who works on them."""
     with MongoClient[dict[str, Any]](mongo) as client:
-        [database] = [name for name in client.list_database_names() if name.endswith("_dispatch")]
-        found = client[database]["deliveries"].find({"lane": {"$regex": f":{conversation}$"}})
+        found = client[f"{prefix}_dispatch"]["deliveries"].find({"lane": {"$regex": f":{conversation}$"}})
         return {delivery["partition"] for delivery in found}
 
 
@@ -90,13 +88,16 @@ async def moving(agent: Api, channel: Channel, stream: Follower) -> tuple[str, s
 
 
 async def test_conversations_and_waiting_deliveries_go_on_in_their_new_partitions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, installation: Addresses, topic_prefix: str, mongo_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port_base = free_port_base()
     async with Adapter() as adapter:
         with running(tmp_path, port_base) as system:
             info = system.info
-            async with Api(info["api"], info["tokens"]["owner"]) as owner, Follower(owner, info["stream"]) as stream:
+            async with (
+                Patient(info["api"], info["tokens"]["owner"]) as owner,
+                Follower(owner, info["stream"]) as stream,
+            ):
                 channel = Channel(owner, info["channel"]["id"], info["channel"]["secret"])
                 await owner.ok("PATCH", f"/v1/channels/{channel.ident}", {"settings": {"outbound_url": adapter.url}})
                 customer, conversation, key = await moving(owner, channel, stream)
@@ -104,23 +105,21 @@ async def test_conversations_and_waiting_deliveries_go_on_in_their_new_partition
                 assert (await owner.reply(conversation, "waits")).status == 201
                 await eventually(lambda: adapter.texts(conversation), "an attempt")
                 cursor = stream.cursor
-        with engines_alone(tmp_path, port_base) as kafka:
-            await grow(kafka)
-
+        await grow(installation.kafka, topic_prefix)
         adapter.behaviour = lambda seen: Says()
         before = len(adapter.seen)
         monkeypatch.setenv("RELAYDESK_TOPIC_PARTITIONS", str(MORE))
         with running(tmp_path, port_base) as system:
             info = system.info
-            async with Api(info["api"], info["tokens"]["owner"]) as owner:
+            async with Patient(info["api"], info["tokens"]["owner"]) as owner:
                 channel = Channel(owner, info["channel"]["id"], info["channel"]["secret"])
                 async with Follower(owner, info["stream"], cursor) as stream:
                     await channel.say(customer, "still there?")
                     assert (await owner.reply(conversation, "goes on")).status == 201
-                    await eventually(lambda: "goes on" in adapter.texts(conversation), "delivered", timeout=30)
+                    await eventually(lambda: "goes on" in adapter.texts(conversation), "delivered", timeout=90)
                     attempts = [seen.text for seen in adapter.seen if seen.conversation == conversation]
                     assert attempts[before:] == ["waits", "goes on"]
-                    assert partitions_of(conversation, info["engines"]["mongo"]) == {partition_for(key, MORE)}
+                    assert partitions_of(conversation, installation.mongo, mongo_prefix) == {partition_for(key, MORE)}
                     thread = await owner.thread(conversation)
                     assert [event["seq"] for event in thread] == list(range(1, len(thread) + 1))
                     assert_whole(stream.events)

@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from pymongo import MongoClient
 
+from shared.contracts.topics import BOT_REQUESTS
 from shared.testing.adapter import Adapter, Reaction, Says, Seen
-from shared.testing.api import Api, Channel, insist, someone
+from shared.testing.api import Api, Channel, Patient, insist, someone
 from shared.testing.databases import keepers_of
 from shared.testing.eventually import eventually
 from shared.testing.follower import Follower, assert_whole, kind
 from shared.testing.system import System, free_port_base, launch, stop, wait_ready
 
-pytestmark = pytest.mark.timeout(400)
+pytestmark = pytest.mark.timeout(1200)
 
 
 @dataclass
@@ -68,10 +70,10 @@ class Desk:
             new = self.stream.events[known:]
             return next((e for e in new if e["data"].get("message", {}).get("text") == text), None)
 
-        event = await eventually(seen, f"{text!r} is on the stream", timeout=30)
+        event = await eventually(seen, f"{text!r} is on the stream")
         conversation = str(event["subject"])
         await insist(lambda: self.agent.reply(conversation, f"re: {text}", f"key-{text}"), 201)
-        await eventually(lambda: f"re: {text}" in self.adapter.texts(conversation), "it is delivered", timeout=30)
+        await eventually(lambda: f"re: {text}" in self.adapter.texts(conversation), "it is delivered")
         return conversation
 
     async def texts(self, conversation: str) -> list[str]:
@@ -84,8 +86,8 @@ class Desk:
 async def desk(system: System, adapter: Adapter, cursor: str | None = None) -> AsyncIterator[Desk]:
     info = system.info
     async with (
-        Api(info["api"], info["tokens"]["owner"]) as owner,
-        Api(info["api"], info["tokens"]["agent"]) as agent,
+        Patient(info["api"], info["tokens"]["owner"]) as owner,
+        Patient(info["api"], info["tokens"]["agent"]) as agent,
     ):
         channel = Channel(owner, info["channel"]["id"], info["channel"]["secret"])
         cursor = cursor or (await agent.ok("GET", "/v1/conversations?limit=1"))["stream_cursor"]
@@ -97,7 +99,7 @@ async def desk(system: System, adapter: Adapter, cursor: str | None = None) -> A
 async def attach(system: System, adapter: Adapter) -> None:
     """Once: what the channel's settings say must outlive what is lost, not be said again."""
     info = system.info
-    async with Api(info["api"], info["tokens"]["owner"]) as owner:
+    async with Patient(info["api"], info["tokens"]["owner"]) as owner:
         settings = {"settings": {"outbound_url": adapter.url}}
         await owner.ok("PATCH", f"/v1/channels/{info['channel']['id']}", settings)
 
@@ -114,7 +116,7 @@ async def test_after_the_loss_of_kafka_threads_are_there_and_go_on(place: Place)
 
         with place.running() as system:
             async with desk(system, adapter, old_cursor) as after:
-                reason = after.stream.frames[1]
+                reason = await eventually(lambda: after.stream.frames[1], "the frame behind the welcome")
                 assert (reason["type"], reason["reason"]) == ("snapshot_required", "recreated")
                 assert await after.texts(conversation) == ["first", "re: first"]
                 assert await after.exchange(customer, "second") == conversation
@@ -153,7 +155,7 @@ def environment_of(place: Place) -> dict[str, str]:
 def relaydesk(settings: Mapping[str, str], *words: str) -> str:
     """The command; what it prints. AssertionError where it fails."""
     call = [sys.executable, "-m", "relaydesk", *words]
-    done = subprocess.run(call, env={**os.environ, **settings}, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(call, env={**os.environ, **settings}, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -183,6 +185,8 @@ async def with_bot(owner: Api, adapter: Adapter, bot: Adapter) -> Channel:
 
 
 UNSURE = "are you there?"
+SHORT_SESSION_MS = 6000
+"""The shortest that a broker allows."""
 ERASED = "rhubarb0815"
 """Of whom the backup knows, and who was erased since."""
 
@@ -203,11 +207,11 @@ async def live_on(desk: Desk, channel: Channel, customers: Sequence[str]) -> dic
     await agent.ok("POST", f"/v1/conversations/{second}/close")
     await channel.say(asks, "robot?")
     third = await desk.stream.conversation_of(asks)
-    await eventually(lambda: "beep robot?" in desk.adapter.texts(third), "the bot answers", timeout=30)
+    await eventually(lambda: "beep robot?" in desk.adapter.texts(third), "the bot answers")
     assert (await agent.reply(third, "I take over", disable_bot=True)).status == 201
     assert (await agent.reply(third, UNSURE)).status == 201
-    await eventually(lambda: UNSURE in desk.adapter.texts(third), "it is handed over", timeout=30)
-    await eventually(lambda: "delivered" in desk.stream.statuses(second), "the receipt is there", timeout=30)
+    await eventually(lambda: UNSURE in desk.adapter.texts(third), "it is handed over")
+    await eventually(lambda: "delivered" in desk.stream.statuses(second), "the receipt is there")
     return {"old": first, "new": second, "asks": third}
 
 
@@ -217,6 +221,13 @@ async def threads_of(agent: Api, conversations: Iterable[str]) -> dict[str, list
     for event in (event for thread in threads.values() for event in thread if text_of(event) == UNSURE):
         del event["data"]["message"]["status"]
     return threads
+
+
+async def nothing_on_its_way(agent: Api, conversations: Iterable[str]) -> bool:
+    """But the message whose adapter hesitates."""
+    threads = await threads_of(agent, conversations)
+    messages = [event["data"].get("message", {}) for thread in threads.values() for event in thread]
+    return all(message.get("status") != "queued" for message in messages)
 
 
 def text_of(event: dict[str, Any]) -> str | None:
@@ -279,16 +290,22 @@ async def test_after_the_loss_of_mongo_everything_since_the_backup_comes_back(
                 cursor = lost.stream.cursor
                 robotic = await with_bot(lost.owner, adapter, bot)
                 known = await live_on(lost, robotic, customers)
+                await eventually(lambda: nothing_on_its_way(lost.agent, known.values()), "all channels have answered")
                 before = Moment(await threads_of(lost.agent, known.values()), str(cursor), list(lost.stream.events))
                 await erase(lost, forgotten)
-                os.kill(system.pid("routing"), signal.SIGSTOP)
+                routing = await restarted_and_frozen(system)
                 await lost.channel.say(customers[1], "undecided")
+            system.process.terminate()
+            await eventually(lambda: "stopping the services" in system.log_tail(), "nobody starts it again")
+            os.kill(routing, signal.SIGKILL)
         shutil.rmtree(mongo)
         shutil.copytree(backup, mongo)
         hesitant.calm = True
 
         with engines_alone(place):
+            await died(environment_of(place)["RELAYDESK_KAFKA"], BOT_REQUESTS, "dispatch-bots")
             said = relaydesk(environment_of(place), "restore")
+        assert "waiting until nobody is left in the groups dispatch-bots (1)" in said, said
         assert "all groups are placed" in said, said
         (place.folder / "restore.txt").write_text(said)
         with place.running() as system:
@@ -301,23 +318,49 @@ async def test_after_the_loss_of_mongo_everything_since_the_backup_comes_back(
         assert bot.ids() == list(dict.fromkeys(seen.id for seen in bot.seen)) and len(bot.ids()) == 1
 
 
+async def restarted_and_frozen(system: System) -> int:
+    """Routing, before it is anybody's member: it decides nothing, and no group waits until its session is over."""
+    pid = system.pid("routing")
+    os.kill(pid, signal.SIGTERM)
+    new = await eventually(lambda: found if (found := system.pid("routing")) != pid else None, "a new routing")
+    os.kill(new, signal.SIGSTOP)
+    return new
+
+
+async def died(kafka: str, topic: str, group: str) -> None:
+    """A member that was killed: it belongs to its group until its session is over."""
+    async with AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=kafka,
+        group_id=group,
+        group_instance_id="died",
+        session_timeout_ms=SHORT_SESSION_MS,
+        enable_auto_commit=False,
+    ) as member:
+        await eventually(member.assignment, "it is a member")
+
+
 async def erase(desk: Desk, conversation: str) -> None:
     contact = (await desk.agent.ok("GET", f"/v1/conversations/{conversation}"))["contact"]["id"]
     assert (await desk.owner.call("DELETE", f"/v1/contacts/{contact}")).status == 204
 
 
 async def assert_stays_erased(desk: Desk, conversation: str, mongo: str) -> None:
-    await eventually(lambda: not keepers_of(ERASED, mongo), "no word of them is in any database", timeout=60)
+    await eventually(lambda: not keepers_of(ERASED, mongo), "no word of them is in any database", timeout=90)
     await desk.agent.refused("GET", f"/v1/conversations/{conversation}", 404, "NOT_FOUND")
 
 
+def numbered(events: Iterable[dict[str, Any]]) -> list[tuple[str, int]]:
+    return [(event["subject"], event["seq"]) for event in events if event.get("seq")]
+
+
 async def assert_all_is_back(after: Desk, before: Moment, known: dict[str, str]) -> None:
-    await eventually(lambda: decided_as_before(after.agent, before.threads), "the threads are as before", timeout=60)
-    await eventually(lambda: has_text(after, known["new"], "undecided"), "what was accepted is decided", timeout=30)
-    seen = [(event["subject"], event["seq"]) for event in before.events if event.get("seq")]
-    again = [(event["subject"], event["seq"]) for event in after.stream.events if event.get("seq")]
-    assert again[: len(seen)] == seen, "a client that was away sees all of it once"
-    await eventually(lambda: unsure_is_sent(after, known["asks"]), "it was handed over again", timeout=60)
+    await eventually(lambda: decided_as_before(after.agent, before.threads), "the threads are as before", timeout=90)
+    await eventually(lambda: has_text(after, known["new"], "undecided"), "what was accepted is decided")
+    seen = numbered(before.events)
+    await eventually(lambda: len(numbered(after.stream.events)) >= len(seen), "the stream, too, is back")
+    assert numbered(after.stream.events)[: len(seen)] == seen, "a client that was away sees all of it once"
+    await eventually(lambda: unsure_is_sent(after, known["asks"]), "it was handed over again", timeout=90)
 
 
 async def assert_all_goes_on(after: Desk, robotic: Channel, known: dict[str, str], customers: Sequence[str]) -> None:
@@ -325,6 +368,6 @@ async def assert_all_goes_on(after: Desk, robotic: Channel, known: dict[str, str
     repeated = await insist(lambda: after.agent.reply(known["old"], "re: second", "key-second"), 201)
     assert repeated.body["id"] == sent["data"]["message"]["id"], "the same key is the same reply"
     await robotic.say(customers[2], "one more")
-    await eventually(lambda: has_text(after, known["asks"], "one more"), "the new channel is there", timeout=30)
+    await eventually(lambda: has_text(after, known["asks"], "one more"), "the new channel is there")
     for customer, conversation in zip(customers[:2], (known["old"], known["new"]), strict=True):
         assert await after.exchange(customer, f"third of {customer}") == conversation
