@@ -104,7 +104,8 @@ async def _follow(work: Rebuild) -> None:
 async def _opened(settings: RebuildSettings, name: str) -> AsyncIterator[Rebuild]:
     metrics = Metrics()
     messaging = Messaging(settings, "relaydesk", "projection", metrics, on_fatal=lambda error: None)
-    mongo = Mongo(settings.mongo, settings.database, settings.mongo_driver, metrics)
+    # with a name: what a killed one left open would hold up its next try, and a drop, for a minute
+    mongo = Mongo(settings.mongo, settings.database, settings.mongo_driver, metrics, f"rebuild-{name}")
     incarnations, offsets = messaging.incarnations(), EndOffsets(messaging)
     async with AsyncExitStack() as parts:
         for component in (mongo, incarnations, offsets):

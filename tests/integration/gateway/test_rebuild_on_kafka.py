@@ -61,6 +61,12 @@ async def shown(api: Api, ident: str) -> list[Any]:
     return [*(page["items"] for page in pages), thread, await api.ok("GET", "/v1/counters")]
 
 
+async def sessions_noted(installation: Installation) -> set[Any]:
+    """Of the command that makes the new model: transactions that it may have left open."""
+    row = await installation.db["sessions"].find_one({"_id": f"rebuild-{NAME}"})
+    return set(row["ids"]) if row else set()
+
+
 async def test_replicas_go_over_to_a_rebuilt_model_and_nothing_is_lost(
     installation: Installation, replica: Running, agent: Api, workspace: str
 ) -> None:
@@ -75,9 +81,12 @@ async def test_replicas_go_over_to_a_rebuilt_model_and_nothing_is_lost(
         assert dying.stdout is not None
         await dying.stdout.readline()
         dying.send_signal(signal.SIGKILL)
+    left_open = await sessions_noted(installation)
+    assert left_open
     await installation.says(workspace, "customer-2", "meanwhile")
     async with command(installation, NAME, "--follow") as following:
         assert "is as new as the log" in await said(following, "following")
+        assert not left_open & await sessions_noted(installation), "ended before it began"
         news = await installation.says(workspace, "customer-late", "héllo from late")
         await known(agent, news, 3)
         switched = await installation.gateway(NAME)
