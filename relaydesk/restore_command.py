@@ -226,7 +226,7 @@ async def _opened(settings: RebuildSettings, since: datetime | None) -> AsyncIte
     metrics = Metrics()
     messaging = Messaging(settings, "relaydesk", "restore", metrics, on_fatal=lambda error: None)
     mongos = {
-        name: Mongo(settings.mongo, f"{settings.mongo_prefix}_{name}", settings.mongo_driver, metrics)
+        name: Mongo(settings.mongo, f"{settings.mongo_prefix}_{name}", settings.mongo_driver, metrics, "restore")
         for name in ("routing", "dispatch", "ingest", "gateway")
     }
     incarnations, offsets = messaging.incarnations(), EndOffsets(messaging)
