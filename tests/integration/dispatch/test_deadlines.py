@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from services.dispatch.app import kinds
 from shared.contracts.commands import BotFailed, BotReply, Command
 from shared.runtime.component import Service
 from shared.testing.adapter import Adapter, Hangs, Reaction, Says, Seen
@@ -17,11 +18,16 @@ from shared.testing.eventually import eventually
 from tests.integration.dispatch.installation import Installation, Talk, known
 
 DEADLINE_S = 0.5
+TIMING = {
+    "dispatch_timeout_s": DEADLINE_S,
+    "dispatch_bot_deadline_s": DEADLINE_S,
+    "dispatch_fence_patience_s": 60.0,  # so that nothing else ends an attempt while a test waits
+}
 
 
 @pytest_asyncio.fixture(scope="module")
 async def life(installation: Installation) -> AsyncIterator[Service]:
-    async with installation.dispatch(dispatch_timeout_s=DEADLINE_S, dispatch_bot_deadline_s=DEADLINE_S) as service:
+    async with installation.dispatch(kinds, **TIMING) as service:
         yield service
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from shared.contracts.outbound import DeliverMessage
-from shared.testing.adapter import Adapter, Hangs, Reaction, Says, Seen
+from shared.testing.adapter import Adapter, Reaction, Says, Seen
 from shared.testing.eventually import eventually
 from shared.testing.scale import at_scale
 from tests.integration.dispatch.installation import Installation, Talk
@@ -35,7 +35,7 @@ class Stumbling:
 
     `taken`: webhook-id -> monotonic seconds of the first 2xx; `repeated`: what came again after it; `early`: what came
     before its predecessor was taken; `together`: what came while its conversation had another under way; `stuck`: the
-    conversation that hangs.
+    conversation that gets no answer before `released`.
     """
 
     def __init__(self) -> None:
@@ -46,6 +46,7 @@ class Stumbling:
         self.numbers: dict[str, int] = {}
         self.before: dict[str, str] = {}
         self.stuck: str | None = None
+        self.released = asyncio.Event()
         self._busy: set[str] = set()
 
     def expect(self, number: int, messages: Sequence[DeliverMessage]) -> None:
@@ -59,7 +60,8 @@ class Stumbling:
         if seen.id in self.before and self.before[seen.id] not in self.taken:
             self.early.append(seen.id)
         if seen.conversation == self.stuck:
-            return Hangs()
+            await self.released.wait()
+            return Says(503)
         if seen.conversation in self._busy:
             self.together.append(seen.id)
         self._busy.add(seen.conversation)
@@ -100,13 +102,14 @@ async def spoken_beside_a_stuck_lane(
     stuck = Talk(installation, channel)
     held = stuck.messages(REPLIES)
     stumbling.expect(-1, held)
-    stumbling.stuck = stuck.conversation
+    stumbling.stuck, stumbling.released = stuck.conversation, asyncio.Event()
     begun = time.monotonic()
     await installation.publish([stuck.outgoing(one) for one in held])
     beside = await spoken(installation, channel, stumbling)
     stuck_s = time.monotonic() - begun
     assert {seen.id for seen in adapter.seen if seen.conversation == stuck.conversation} == {held[0].message_id}
     stumbling.stuck = None
+    stumbling.released.set()
     await eventually(lambda: all(one.message_id in stumbling.taken for one in held), "the stuck lane goes on", 120)
     spread = len(beside), at(beside, 0.5), at(beside, 0.99)
     log.info("beside a lane stuck for %.0f s: %d messages, p50 %.2f s and p99 %.2f s", stuck_s, *spread)
