@@ -1,5 +1,6 @@
 """A whole Relaydesk as an operator starts it: `relaydesk run --split` in a temporary folder, driven from outside."""
 
+import atexit
 import fcntl
 import json
 import os
@@ -21,7 +22,6 @@ PROJECT = Path(__file__).parents[2]
 READY_WITHIN_S = 180.0
 STOPPED_WITHIN_S = 60.0
 PORTS_NEEDED = 40
-_reservations: list[ExitStack] = []
 
 
 class System:
@@ -71,7 +71,7 @@ def _reserve(base: int) -> bool:
     with ExitStack() as until_known, suppress(OSError):
         file = until_known.enter_context(_lock_file(base).open("w"))
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _reservations.append(until_known.pop_all())
+        atexit.register(until_known.pop_all().close)
         return True
     return False
 
