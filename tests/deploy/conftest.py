@@ -19,6 +19,6 @@ def installed(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not made.exists():
             command = ["sh", str(PROJECT / "deploy" / "image" / "install.sh"), str(folder)]
-            subprocess.run(command, cwd=PROJECT, check=True, timeout=570)
+            subprocess.run(command, cwd=PROJECT, check=True, timeout=1100)
             made.touch()
     return folder

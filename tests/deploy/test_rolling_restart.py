@@ -38,7 +38,7 @@ from tests.deploy.chart import needs_helm, pods, rendered, secret_values
 from tests.deploy.machine import Excuses, Machine
 from tests.deploy.topology import Cluster, Pod
 
-pytestmark = [needs_helm, pytest.mark.timeout(1200)]
+pytestmark = [needs_helm, pytest.mark.timeout(2400)]
 log = logging.getLogger(__name__)
 
 RATE, BATCH, CUSTOMERS = 200, 5, 100
