@@ -35,7 +35,9 @@ def talk(workspace: str = "acme") -> Writer:
     return writer
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(data=st.data())
 async def test_what_is_stored_equals_what_is_counted_over_the_whole_history(model: Model, data: st.DataObject) -> None:
     """With redelivery from any earlier offset, in any batches."""

@@ -110,7 +110,9 @@ async def empty(*databases: Database) -> None:
             await database[name].delete_many({})
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(history=histories(), seed=st.integers(0, 10**6))
 async def test_a_rebuilt_model_equals_the_kept_one_with_kills_and_news_meanwhile(
     mongo: Mongo, target: Database, history: list[Event], seed: int
