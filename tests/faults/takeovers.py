@@ -52,6 +52,11 @@ class Stage:
     def heard(self, conversation: str) -> bool:
         return any(seen.conversation == conversation for seen in self.spoken())
 
+    def all_replied(self) -> bool:
+        """Each reply of an agent has arrived, and with it all that lay before it in its conversation has ended."""
+        arrived = {(seen.conversation, seen.text) for seen in self.adapter.seen}
+        return all((one, text) in arrived for one, texts in self.agents_texts.items() for text in texts)
+
     def spoken(self) -> list[Seen]:
         return [seen for seen in self.adapter.seen if by_bot(seen)]
 

@@ -80,6 +80,7 @@ async def test_no_bot_message_begins_after_the_acknowledged_disable(
             for trouble in troubles:
                 trouble.cancel()
             await asyncio.gather(*troubles, return_exceptions=True)
+        await eventually(stage.all_replied, "every reply has arrived", timeout=180, every=0.3)
         await eventually(partial(nothing_open, agent, channels), "every delivery has ended", timeout=180, every=0.3)
         assert_whole(stream.events)
     spoken = stage.spoken()
