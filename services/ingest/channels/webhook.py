@@ -154,16 +154,17 @@ _BODY_TO_FIRST_FAULT = TypeAdapter(_BodyToFirstFault)
 def verify(secrets: Sequence[str], headers: Mapping[str, str], body: bytes) -> str:
     """-> the `webhook-id`. Raises Unverified; Refused where the body is no UTF-8, which the signature is made over."""
     text, request_id = _utf8(body), headers.get("webhook-id", "")
+    if not request_id:
+        raise Unverified("webhook-id is missing")
     if len(request_id) > _REQUEST_ID_LENGTH:
         raise Unverified(f"webhook-id is longer than {_REQUEST_ID_LENGTH} characters")
     timestamp = headers.get("webhook-timestamp", "")
     if not _TIMESTAMP.fullmatch(timestamp):
         raise Unverified("webhook-timestamp is no whole number of seconds")
-    signed = {
-        "webhook-id": request_id,
-        "webhook-timestamp": timestamp,
-        "webhook-signature": " ".join(_SIGNATURE.findall(headers.get("webhook-signature", ""))),
-    }
+    signatures = _SIGNATURE.findall(headers.get("webhook-signature", ""))
+    if not signatures:
+        raise Unverified("webhook-signature has no `v1,` and 32 bytes in base64")
+    signed = {"webhook-id": request_id, "webhook-timestamp": timestamp, "webhook-signature": " ".join(signatures)}
     why = "no secret is valid"
     for secret in secrets:
         try:

@@ -288,6 +288,21 @@ def test_a_timestamp_is_whole_seconds_in_decimal_digits(odd: str) -> None:
         webhook.verify([SECRET], headers, b"{}")
 
 
+@pytest.mark.parametrize(
+    ("header", "odd", "why"),
+    [
+        ("webhook-id", "", "webhook-id is missing"),
+        ("webhook-timestamp", "", "webhook-timestamp is no whole number"),
+        ("webhook-signature", "", "webhook-signature has no `v1,`"),
+        ("webhook-signature", "v1,AAAA", "webhook-signature has no `v1,`"),
+        ("webhook-signature", "v1," + "A" * 43 + "=", "No matching signature"),
+    ],
+)
+def test_it_is_said_which_header_is_at_fault(header: str, odd: str, why: str) -> None:
+    with pytest.raises(Unverified, match=why):
+        webhook.verify([SECRET], {**signed(b"{}"), header: odd}, b"{}")
+
+
 def test_without_a_valid_secret_nobody_is_verified() -> None:
     with pytest.raises(Unverified):
         webhook.verify([], signed(b"{}"), b"{}")
